@@ -1,0 +1,1 @@
+"""unteach: make language models forget and correct, and show how well."""

@@ -1,0 +1,1 @@
+"""Reads a transformer and changes nothing in it."""

@@ -1,0 +1,180 @@
+"""Records to token ids and masks: chat templates, the border between prompt and answer, padding, truncation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from unteach.schema import InputError, Message, Record
+
+PLAIN = "{prompt} {answer}"  # what a model without a chat template is given
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a record becomes text: the tokenizer's chat template, or a pattern with {prompt} and {answer}."""
+
+    pattern: str = ""  # empty: the chat template where the tokenizer has one, else PLAIN
+    eos: bool = True  # whether an answer ends with the end-of-text (or end-of-turn) token
+    system: str = ""  # a system turn put before every conversation that has none
+
+    def __post_init__(self) -> None:
+        if self.pattern and not self.pattern.count("{prompt}") == self.pattern.count("{answer}") == 1:
+            raise InputError("a template must hold {prompt} and {answer} once each; for example '{prompt} {answer}'")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record as token ids; `start` is where its answer begins, `cut` how many tokens did not fit."""
+
+    ids: tuple[int, ...]
+    start: int
+    cut: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows side by side, padded on the right.
+
+    `answer[b, t]` says that token t of row b is part of the answer and is predicted from the token before it;
+    the first token of a row is predicted from nothing and never counts. N is the number of answer tokens.
+    """
+
+    ids: Int[Tensor, "B T"]
+    real: Bool[Tensor, "B T"]
+    answer: Bool[Tensor, "B T"]
+    records: tuple[str, ...]
+
+    @cached_property
+    def targets(self) -> Int[Tensor, " N"]:
+        return self.ids[self.answer]
+
+    @cached_property
+    def rows(self) -> Int[Tensor, " N"]:
+        """The row that each answer token belongs to."""
+        return self.answer.nonzero()[:, 0]
+
+    @cached_property
+    def lengths(self) -> Int[Tensor, " B"]:
+        return self.answer.sum(1)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """Where each row's answer tokens begin among the N; one more entry for the end."""
+        return (0, *self.lengths.cumsum(0).tolist())
+
+    @property
+    def padding(self) -> float:
+        """The share of positions that hold no token."""
+        return 1 - self.real.float().mean().item()
+
+
+def collate(rows: Sequence[Row], records: Sequence[str], *, pad: int, device: torch.device) -> Batch:
+    """Pad rows to the longest of them."""
+    width = max(len(r.ids) for r in rows)
+    ids = torch.full((len(rows), width), pad, dtype=torch.long)
+    at = torch.arange(width)
+    for i, row in enumerate(rows):
+        ids[i, : len(row.ids)] = torch.tensor(row.ids)
+    ends = torch.tensor([len(r.ids) for r in rows])[:, None]
+    starts = torch.tensor([max(r.start, 1) for r in rows])[:, None]
+    real = at < ends
+    return Batch(ids.to(device), real.to(device), (real & (at >= starts)).to(device), tuple(records))
+
+
+class Encoder:
+    """Records to rows for one tokenizer, one template and one greatest length."""
+
+    def __init__(self, tokenizer: Any, template: Template, max_length: int) -> None:
+        self.tokenizer, self.template, self.max_length = tokenizer, template, max_length
+        self.chat = not template.pattern and bool(getattr(tokenizer, "chat_template", None))
+        self.closing = self._closing() if template.eos else ()
+        self.stops = tuple({*self._closing(), tokenizer.eos_token_id} - {None})  # what ends a generated answer
+
+    @property
+    def first(self) -> int:
+        """What a generation from an empty prompt begins with."""
+        found = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, 0)
+        return next(i for i in found if i is not None)
+
+    def row(self, record: Record) -> Row:
+        """The ids of prompt and answer. Tokens are those the model meets when it answers the prompt by itself."""
+        asked = self.prompt(record.prompt, record.messages)
+        ids = [*asked, *self._answer(record, asked), *self.closing]
+        start, cut = len(asked), max(0, len(ids) - self.max_length)
+        if cut and start > self.max_length // 2:  # a long question loses its beginning, never the whole answer
+            drop = min(cut, start - self.max_length // 2)
+            ids, start = ids[drop:], start - drop
+        return Row(tuple(ids[: self.max_length]), start, cut)
+
+    def prompt(self, prompt: str, messages: Sequence[Message] = ()) -> list[int]:
+        """The ids a model is given before it answers."""
+        text = self._asked(prompt, messages)
+        return (
+            list(self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"]) if text or not self.chat else []
+        )
+
+    def _asked(self, prompt: str, messages: Sequence[Message]) -> str:
+        if self.chat:
+            turns = self._turns(prompt, messages)
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        words = "\n".join(m.content for m in messages) if messages else prompt
+        pattern = self.template.pattern or PLAIN
+        if not words and not self.template.pattern:
+            return ""
+        head = pattern.split("{answer}")[0].replace("{prompt}", words)
+        # The space before an answer belongs to the answer's first token, as it does in running text.
+        return head.rstrip(" ") if not self.template.pattern else head
+
+    def _turns(self, prompt: str, messages: Sequence[Message]) -> list[dict[str, str]]:
+        turns = [{"role": m.role, "content": m.content} for m in messages] or [{"role": "user", "content": prompt}]
+        if self.template.system and turns[0]["role"] != "system":
+            turns.insert(0, {"role": "system", "content": self.template.system})
+        return turns
+
+    def _answer(self, record: Record, asked: list[int]) -> list[int]:
+        head = self._asked(record.prompt, record.messages)
+        pattern = self.template.pattern
+        glue = "" if self.chat or pattern or not head or head[-1:].isspace() or record.answer[:1].isspace() else " "
+        body = glue + record.answer + (pattern.split("{answer}")[1] if pattern else "")
+        whole = list(self.tokenizer(head + body, add_special_tokens=not self.chat)["input_ids"])
+        tail = self._trailing_specials(asked)
+        border = len(asked) - len(tail)
+        if whole[:border] == asked[:border] and not tail:
+            return whole[border:]
+        # The tokenizer merged across the border, or closes a text with a special token: encode the answer alone.
+        alone = list(self.tokenizer(body, add_special_tokens=False)["input_ids"])
+        if alone and self._text(asked + alone) != self._text(asked) + body and not self._text(alone[:1]).strip():
+            shorter = alone[1:]  # a tokenizer that puts a dummy space before every text
+            if self._text(asked + shorter) == self._text(asked) + body:
+                return shorter
+        return alone
+
+    def _trailing_specials(self, ids: list[int]) -> list[int]:
+        """Special tokens a tokenizer appends to every text (an end token after the prompt would be wrong)."""
+        if self.chat:
+            return []
+        bare = list(self.tokenizer("a", add_special_tokens=True)["input_ids"])
+        specials = set(self.tokenizer.all_special_ids)
+        count = 0
+        while count < len(bare) and bare[-1 - count] in specials:
+            count += 1
+        return ids[len(ids) - count :] if count else []
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+    def _closing(self) -> tuple[int, ...]:
+        """The token that ends an answer: the first special one after it in the chat template, else end-of-text."""
+        if self.chat:
+            turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "bcb"}]
+            text = str(self.tokenizer.apply_chat_template(turns, tokenize=False))
+            after = self.tokenizer(text.rpartition("bcb")[2], add_special_tokens=False)["input_ids"]
+            if after and after[0] in self.tokenizer.all_special_ids:
+                return (after[0],)
+        eos = self.tokenizer.eos_token_id
+        return () if eos is None else (eos,)

@@ -1,0 +1,111 @@
+"""Greedy generation in length-sorted batches, with guards around each conversation.
+
+Rows that have finished leave the batch, so one long answer does not keep the others waiting.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from unteach.lm.anatomy import head, trunk
+from unteach.lm.batch import Encoder
+from unteach.lm.guard import Guard, Session
+from unteach.lm.trace import positions_of
+from unteach.schema import Message, Record
+
+TOKENS_AT_ONCE = 8192  # prompt positions in one batch
+
+
+@dataclass
+class _Reply:
+    prompt: list[int]
+    sessions: list[Session]
+    ids: list[int] = field(default_factory=list)
+
+
+def generate(
+    model: nn.Module,
+    encoder: Encoder,
+    prompts: Sequence[str | Record],
+    max_new: int,
+    *,
+    guards: Sequence[Guard] = (),
+    pad: int,
+    started: Callable[[Tensor], None],
+) -> list[str]:
+    """Greedy answers of at most `max_new` tokens, in the order of the prompts."""
+    replies = [_open(encoder, prompt, guards, max_new) for prompt in prompts]
+    order = sorted(range(len(replies)), key=lambda i: (len(replies[i].prompt), i))
+    device = next(model.parameters()).device
+    while order:
+        width = len(replies[order[-1]].prompt) + max_new
+        count = max(1, TOKENS_AT_ONCE // width)
+        now, order = order[-count:], order[:-count]
+        _decode(model, [replies[i] for i in now], max_new, set(encoder.stops), pad, device, started)
+    return [_text(encoder, reply) for reply in replies]
+
+
+def _open(encoder: Encoder, prompt: str | Record, guards: Sequence[Guard], max_new: int) -> _Reply:
+    record = Record("", prompt, "") if isinstance(prompt, str) else prompt
+    sessions = [g.session() for g in guards]
+    for session in sessions:
+        words = session.prompt(record.prompt)
+        if record.messages and words != record.prompt:
+            record = replace(record, messages=(*record.messages[:-1], Message("user", words)))
+        record = replace(record, prompt=words)
+    ids = encoder.prompt(record.prompt, record.messages)
+    return _Reply(ids[-max(1, encoder.max_length - max_new) :] or [encoder.first], sessions)
+
+
+@torch.no_grad()
+def _decode(
+    model: nn.Module, replies: list[_Reply], max_new: int, stops: set[int], pad: int,
+    device: torch.device, started: Callable[[Tensor], None],
+) -> None:  # fmt: skip
+    width = max(len(r.prompt) for r in replies)
+    ids = torch.tensor([[pad] * (width - len(r.prompt)) + r.prompt for r in replies], device=device)
+    lengths = torch.tensor([[len(r.prompt)] for r in replies], device=device)
+    real = torch.arange(width, device=device) >= width - lengths
+    started(lengths[:, 0])
+    cache, alive = DynamicCache(config=model.config), list(range(len(replies)))
+    for _ in range(max_new):
+        positions = positions_of(real)[:, -ids.shape[1] :]
+        out = trunk(model)(
+            input_ids=ids, attention_mask=real.long(), position_ids=positions, past_key_values=cache, use_cache=True
+        )
+        chosen = _choose(head(model, out.last_hidden_state[:, -1]), [replies[i] for i in alive])
+        stay = [k for k, token in enumerate(chosen) if token not in stops]
+        for k in stay:
+            replies[alive[k]].ids.append(chosen[k])
+        if not stay:
+            return
+        keep = torch.tensor(stay, device=device)
+        if len(stay) < len(alive):
+            cache.batch_select_indices(keep)
+            real, lengths, alive = real[keep], lengths[keep], [alive[k] for k in stay]
+            started(lengths[:, 0])
+        ids = torch.tensor(chosen, device=device)[keep][:, None]
+        real = torch.cat([real, torch.ones_like(real[:, :1])], 1)
+
+
+def _choose(logits: Tensor, replies: Sequence[_Reply]) -> list[int]:
+    if any(r.sessions for r in replies):
+        logits = logits.clone()
+        for row, reply in zip(logits, replies, strict=True):
+            so_far = torch.tensor(reply.prompt + reply.ids, device=logits.device)
+            for session in reply.sessions:
+                row.copy_(session.logits(so_far, row))
+    chosen: list[int] = logits.argmax(-1).tolist()
+    return chosen
+
+
+def _text(encoder: Encoder, reply: _Reply) -> str:
+    tokenizer: Any = encoder.tokenizer
+    text = str(tokenizer.decode(reply.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    for session in reply.sessions:
+        text = session.reply(text)
+    return text

@@ -1,0 +1,134 @@
+"""Opening a model: a folder or a hub id, a whole model or a user's LoRA adapter on a base; safetensors only."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import HFValidationError
+from peft import PeftConfig, PeftModel
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as hf_logging
+
+from unteach.lm.anatomy import FAMILIES
+from unteach.lm.batch import Template
+from unteach.lm.model import LM
+from unteach.schema import InputError
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+
+
+def load(
+    source: str | Path, *, template: Template | None = None, base: str | Path | None = None,
+    device: str = "", dtype: str = "",
+) -> LM:  # fmt: skip
+    """Open the model at a path or hub id.
+
+    An adapter folder (PEFT) is put on its base model, which `base` may name where the adapter's own
+    configuration points elsewhere. On a CPU everything is float32. Raises `InputError` for what cannot be
+    opened: no such model, pickled weights, a family without an anatomy, a damaged file.
+    """
+    where = str(source)
+    local = Path(source).is_dir()
+    if local:
+        inspect(Path(source))
+    elif Path(source).exists() or where.startswith((".", "/", "~")):
+        raise InputError(f"{where}: not a model folder; name a folder with config.json and safetensors, or a hub id")
+    with _quiet(), _explained(where):
+        if local and (Path(source) / "adapter_config.json").is_file():
+            return _with_adapter(where, base, template, device, dtype)
+        model = _model(where, device, dtype)
+        return LM(model, _tokenizer(where), template=template, source=where)
+
+
+def inspect(folder: Path) -> None:
+    """Refuse a folder that is not a model of a known family in safetensors, naming the file and the remedy."""
+    adapter = (folder / "adapter_config.json").is_file()
+    config = folder / ("adapter_config.json" if adapter else "config.json")
+    if not config.is_file():
+        raise InputError(f"{folder}: no config.json; name the folder that `save_pretrained` wrote")
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as damaged:
+        raise InputError(f"{config}: not valid JSON; save the model again") from damaged
+    if not isinstance(settings, dict):
+        raise InputError(f"{config}: not a JSON object; save the model again")
+    family = settings.get("model_type")
+    if not adapter and family not in FAMILIES:
+        raise InputError(
+            f"{config}: models of type '{str(family)[:40]}' are not supported; supported are {', '.join(sorted(FAMILIES))}"
+        )
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
+        if pickled:
+            raise InputError(
+                f"{folder / pickled[0]}: pickled weights can run code and are refused; save the model as safetensors"
+            )
+        raise InputError(f"{folder}: no safetensors file; save the model with `save_pretrained`")
+
+
+def _with_adapter(where: str, base: str | Path | None, template: Template | None, device: str, dtype: str) -> LM:
+    settings = PeftConfig.from_pretrained(where)
+    under = str(base or settings.base_model_name_or_path or "")
+    if not under:
+        raise InputError(f"{where}: the adapter does not say which model it belongs to; name it with --base")
+    if str(getattr(settings.peft_type, "value", settings.peft_type)) != "LORA":
+        raise InputError(f"{where}: only LoRA adapters are supported; merge this one into its base first")
+    if Path(under).is_dir():
+        inspect(Path(under))
+    wrapped = PeftModel.from_pretrained(_model(under, device, dtype), where, use_safetensors=True)
+    owner = where if (Path(where) / "tokenizer_config.json").is_file() else under
+    settings.base_model_name_or_path = under
+    return LM(wrapped.get_base_model(), _tokenizer(owner), template=template, adapter=settings, source=where)
+
+
+def _model(where: str, device: str, dtype: str) -> Any:
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kind = dtype or ("float32" if place == "cpu" else "auto")
+    config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(
+        where, config=config, dtype=kind, use_safetensors=True, trust_remote_code=False
+    )
+    return model.to(place)
+
+
+def _tokenizer(where: str) -> Any:
+    return AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars and no advice from the libraries while a model is opened."""
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity(logging.ERROR)
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """The failures of the libraries as one sentence that names the model and the remedy."""
+    try:
+        yield
+    except SafetensorError as damaged:
+        raise InputError(f"{where}: a safetensors file is damaged; copy or save the model again") from damaged
+    except HFValidationError as bad:
+        raise InputError(f"{where}: neither a folder nor a hub id (owner/name); check the spelling") from bad
+    except OSError as missing:
+        raise InputError(
+            f"{where}: cannot be opened as a model with its tokenizer in safetensors; check the path or hub id, "
+            "the connection, and that no file is missing"
+        ) from missing
+    except (ValueError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as wrong:
+        raise InputError(
+            f"{where}: its files do not fit together ({type(wrong).__name__}); save the model and its tokenizer again"
+        ) from wrong

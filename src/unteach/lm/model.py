@@ -1,0 +1,166 @@
+"""The patient: a causal language model with its tokenizer, read here and changed nowhere in this package."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import RLock
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from unteach.lm.anatomy import anatomy, blocks, head, plain_name, trunk
+from unteach.lm.batch import Batch, Encoder, Template, collate
+from unteach.lm.generate import generate
+from unteach.lm.guard import Guard
+from unteach.lm.trace import Site, positions_of, run_to, tapped
+from unteach.lm.view import Pass
+from unteach.schema import Record
+
+
+class LM:
+    """A causal language model, its tokenizer, and the guards it wears.
+
+    `model` is a plain `transformers` model; where the user's model is a LoRA adapter on a base, PEFT's layers
+    are injected into it and `adapter` holds the adapter's configuration.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        *,
+        template: Template | None = None,
+        adapter: Any = None,
+        source: str = "",
+    ) -> None:
+        anatomy(model)  # an unknown family is refused before anything is done
+        self.model, self.tokenizer, self.adapter, self.source = model.eval(), tokenizer, adapter, source
+        self.guards: list[Guard] = []
+        self.template = template or Template()
+        self.encoder = Encoder(tokenizer, self.template, self.max_length)
+        self.worn: list[str] = []  # digests of the edits worn now, first to last
+        self.lock = RLock()  # held while an edit is worn or trained
+        self._prompt_end: Tensor | None = None
+        self._digest: tuple[tuple[int, ...], str] | None = None
+
+    @property
+    def max_length(self) -> int:
+        limits = (getattr(self.model.config, "max_position_embeddings", 0), self.tokenizer.model_max_length)
+        return int(min(n for n in limits if n)) if any(limits) else 2048
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def pad(self) -> int:
+        found = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
+        return next(i for i in found if i is not None)
+
+    def batch(self, records: Sequence[Record]) -> Batch:
+        """Records side by side as token ids and masks; rows that are too long are cut (see `Row.cut`)."""
+        rows = [self.encoder.row(r) for r in records]
+        return collate(rows, [r.id for r in records], pad=self.pad, device=self.device)
+
+    def logits(self, batch: Batch, weights: Mapping[str, Tensor] | None = None) -> Float[Tensor, "N V"]:
+        """Logits at the N answer tokens; the output head runs nowhere else.
+
+        `weights` stand in for parameters of the same name during this call.
+        """
+        states = self._run(batch, weights)[:, :-1][batch.answer[:, 1:]]
+        return head(self.model, states)
+
+    def run(self, batch: Batch, weights: Mapping[str, Tensor] | None = None) -> Pass:
+        """A lazy forward pass over a batch."""
+
+        def hidden(layer: int) -> Tensor:
+            path = f"{anatomy(self.model).blocks}.{layer}"
+            return run_to(self.model, path, lambda: self._run(batch, weights))[:, :-1][batch.answer[:, 1:]]
+
+        return Pass(batch, lambda: self.logits(batch, weights), hidden)
+
+    def _run(self, batch: Batch, weights: Mapping[str, Tensor] | None) -> Tensor:
+        self._prompt_end = batch.answer.int().argmax(1)
+        kwargs = {
+            "input_ids": batch.ids,
+            "attention_mask": batch.real.long(),
+            "position_ids": positions_of(batch.real),
+            "use_cache": False,
+        }
+        body = trunk(self.model)
+        if not weights:
+            states: Tensor = body(**kwargs).last_hidden_state
+            return states
+        prefix = f"{anatomy(self.model).trunk}."
+        inner = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+        replaced: Tensor = functional_call(body, inner, (), kwargs).last_hidden_state
+        return replaced
+
+    def generate(self, prompts: Sequence[str | Record], max_new: int = 64) -> list[str]:
+        """Greedy answers to prompts, in their order, with every guard in force."""
+        return generate(
+            self.model, self.encoder, prompts, max_new, guards=self.guards, pad=self.pad, started=self.started
+        )
+
+    @contextmanager
+    def tap(self, path: str, fn: Callable[[Tensor, Site], Tensor | None]) -> Iterator[None]:
+        """Read or replace the output (B, T, D) of the module at `path`; `fn` is told where it stands."""
+        seen: list[Site] = []
+
+        def arrive(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            seen[:] = [self._site(kwargs["input_ids"] if "input_ids" in kwargs else args[0], kwargs)]
+
+        handle = trunk(self.model).register_forward_pre_hook(arrive, with_kwargs=True)
+        try:
+            with tapped(self.model, path, lambda output: fn(output, seen[0])):
+                yield
+        finally:
+            handle.remove()
+
+    def _site(self, ids: Tensor, kwargs: Mapping[str, Any]) -> Site:
+        width = ids.shape[1]
+        real = kwargs.get("attention_mask")
+        real = torch.ones_like(ids, dtype=torch.bool) if real is None else real.bool()
+        decoding = real.shape[1] > width
+        ends = real.sum(1) if self._prompt_end is None else self._prompt_end
+        return Site(real[:, -width:], positions_of(real)[:, -width:], ends, "decode" if decoding else "prompt")
+
+    def started(self, prompt_end: Tensor) -> None:
+        """A generation begins: `prompt_end` (B,) tells taps where the prompts end."""
+        self._prompt_end = prompt_end
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The plain model's parameters by their plain names, tied ones once, adapters' own left out."""
+        found = {}
+        for name, parameter in self.model.named_parameters():
+            if ".lora_" not in name and "modules_to_save" not in name:
+                found[plain_name(name)] = parameter
+        return found
+
+    @property
+    def layers(self) -> int:
+        return len(blocks(self.model))
+
+    def digest(self) -> str:
+        """SHA-256 of what is worn: every weight by name, type, shape and bytes, then the edits over it."""
+        state = sorted((plain_name(n), t) for n, t in self.model.state_dict(keep_vars=True).items())
+        stamp = tuple(x for _, t in state for x in (t.data_ptr(), t._version))
+        if self.worn:
+            return self.worn[-1]
+        if self._digest is None or self._digest[0] != stamp:
+            self._digest = (stamp, _digest(state))
+        return self._digest[1]
+
+
+def _digest(state: Sequence[tuple[str, Tensor]]) -> str:
+    sha, seen = hashlib.sha256(), set()
+    for name, tensor in state:
+        if tensor.data_ptr() in seen and tensor.numel():  # a tied weight counts once
+            continue
+        seen.add(tensor.data_ptr())
+        sha.update(f"{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\x1e".encode())
+        sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return sha.hexdigest()

@@ -1,0 +1,69 @@
+"""Reading and replacing what a module puts out, and running a model only as far as it is read."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a tapped tensor stands: which positions are real, their numbers in the sequence, where prompts end.
+
+    While decoding a tap sees one position (B, 1, D); `positions` still tells which.
+    """
+
+    mask: Bool[Tensor, "B T"]
+    positions: Int[Tensor, "B T"]
+    prompt_end: Int[Tensor, " B"]
+    phase: Literal["prompt", "decode"] = "prompt"
+
+
+Tap = Callable[[Tensor], Tensor | None]
+
+
+@contextmanager
+def tapped(model: nn.Module, path: str, fn: Tap) -> Iterator[None]:
+    """Call `fn` on the output of the module at `path`; what it returns (if anything) stands instead.
+
+    Under gradient checkpointing the backward pass runs a module again: `fn` must be a pure function.
+    """
+
+    def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
+        first = output[0] if isinstance(output, tuple) else output
+        changed = fn(first)
+        if changed is None:
+            return None
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+    handle = model.get_submodule(path).register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+class _Reached(Exception):
+    """The forward pass has come as far as it is read."""
+
+
+def run_to(model: nn.Module, path: str, run: Callable[[], object]) -> Tensor:
+    """The output of the module at `path` while `run` calls the model; nothing after it is computed."""
+    caught: list[Tensor] = []
+
+    def stop(output: Tensor) -> None:
+        caught.append(output)
+        raise _Reached
+
+    with tapped(model, path, stop), suppress(_Reached):
+        run()
+    return caught[0]
+
+
+def positions_of(real: Tensor) -> Tensor:
+    """(B, T) position of each token in its own row, padding on either side left out of the count."""
+    return (real.long().cumsum(-1) - 1).clamp_min(0).to(torch.long)

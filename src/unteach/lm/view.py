@@ -1,0 +1,92 @@
+"""What a model says about a batch, lazily, at the answer tokens only."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from unteach.lm.batch import Batch
+
+
+class Pass:
+    """One forward pass over a batch; nothing is computed before it is asked for.
+
+    `logits` gives the (N, V) logits at the answer tokens, `hidden` the (N, D) states after a layer.
+    """
+
+    def __init__(self, batch: Batch, logits: Callable[[], Tensor], hidden: Callable[[int], Tensor]) -> None:
+        self.batch, self._logits, self._hidden = batch, logits, hidden
+        self._kept: dict[int, Tensor] = {}
+
+    @cached_property
+    def logits(self) -> Float[Tensor, "N V"]:
+        return self._logits().float()
+
+    @cached_property
+    def token_logps(self) -> Float[Tensor, " N"]:
+        return -F.cross_entropy(self.logits, self.batch.targets, reduction="none")
+
+    def hidden(self, layer: int) -> Float[Tensor, "N D"]:
+        if layer not in self._kept:
+            self._kept[layer] = self._hidden(layer)
+        return self._kept[layer]
+
+
+class View:
+    """Some consecutive rows of a pass, as an objective sees them.
+
+    Where `known` holds the token log-probabilities already (the model as it was, computed once), they are
+    read from there and no pass is made.
+    """
+
+    def __init__(self, whole: Pass, rows: slice, *, known: Tensor | None = None, instead: "View | None" = None) -> None:
+        self._pass, self._known, self._instead = whole, known, instead
+        offsets = whole.batch.offsets
+        self._first = rows.start
+        self._tokens = slice(offsets[rows.start], offsets[rows.stop])
+        self.lengths: Int[Tensor, " B"] = whole.batch.lengths[rows]
+
+    @property
+    def logits(self) -> Float[Tensor, "N V"]:
+        """At each answer token, over the vocabulary, in float32."""
+        found: Tensor = self._pass.logits[self._tokens]
+        return found
+
+    @property
+    def targets(self) -> Int[Tensor, " N"]:
+        """The answer tokens themselves."""
+        return self._pass.batch.targets[self._tokens]
+
+    @property
+    def rows(self) -> Int[Tensor, " N"]:
+        """The row (from 0) of each answer token."""
+        return self._pass.batch.rows[self._tokens] - self._first
+
+    @property
+    def token_logps(self) -> Float[Tensor, " N"]:
+        """Natural-log probability of each answer token."""
+        return self._known if self._known is not None else self._pass.token_logps[self._tokens]
+
+    @cached_property
+    def sums(self) -> Float[Tensor, " B"]:
+        """Log-probability of each whole answer."""
+        logps = self.token_logps
+        return torch.zeros(len(self.lengths), dtype=logps.dtype, device=logps.device).index_add(0, self.rows, logps)
+
+    @property
+    def means(self) -> Float[Tensor, " B"]:
+        """Mean log-probability of the tokens of each answer."""
+        return self.sums / self.lengths
+
+    @property
+    def instead(self) -> "View":
+        """The same prompts with their replacement answers."""
+        assert self._instead is not None, "an objective that reads `instead` must declare the need for it"
+        return self._instead
+
+    def hidden(self, layer: int) -> Float[Tensor, "N D"]:
+        """States after block `layer` at the positions that predict the answer tokens."""
+        return self._pass.hidden(layer)[self._tokens]

@@ -1,0 +1,111 @@
+"""What a model says about given answers, and the measures that follow from it alone.
+
+One teacher-forced pass over the records in order of length; every function below is pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, exp
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unteach.lm.batch import Row, collate
+from unteach.lm.model import LM
+from unteach.schema import Record
+
+TOKENS_AT_ONCE = 4096  # positions in one forward pass
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """One model on one answer of n tokens: all arrays are (n,), log-probabilities natural and in float64.
+
+    `hit` says where the most likely token is the answer's; `mean` and `variance` are those of log p under the
+    model's own next-token distribution; `ended` tells that the last token is the end-of-text token.
+    """
+
+    logps: NDArray[np.float64]
+    hit: NDArray[np.bool_]
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    ended: bool
+
+    @property
+    def words(self) -> "Answer":
+        """The same answer without its end-of-text token."""
+        if not self.ended:
+            return self
+        return Answer(self.logps[:-1], self.hit[:-1], self.mean[:-1], self.variance[:-1], False)
+
+
+@torch.no_grad()
+def ask(lm: LM, records: Sequence[Record]) -> list[Answer]:
+    """Teacher-forced answers in the order of the records."""
+    rows = [lm.encoder.row(r) for r in records]
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), i))
+    found: dict[int, Answer] = {}
+    ended = bool(lm.encoder.closing)
+    for part in _parts(order, rows):
+        batch = collate([rows[i] for i in part], [records[i].id for i in part], pad=lm.pad, device=lm.device)
+        columns = _columns(lm.logits(batch).float(), batch.targets)
+        for k, i in enumerate(part):
+            piece = slice(batch.offsets[k], batch.offsets[k + 1])
+            logps, hit, mean, variance = (c[piece].cpu().numpy() for c in columns)
+            kept_end = ended and not rows[i].cut
+            found[i] = Answer(
+                logps.astype(np.float64), hit, mean.astype(np.float64), variance.astype(np.float64), kept_end
+            )
+    return [found[i] for i in range(len(rows))]
+
+
+def _parts(order: Sequence[int], rows: Sequence[Row]) -> list[list[int]]:
+    parts: list[list[int]] = []
+    for i in order:
+        if not parts or len(rows[i].ids) * (len(parts[-1]) + 1) > TOKENS_AT_ONCE:
+            parts.append([])
+        parts[-1].append(i)
+    return parts
+
+
+def _columns(logits: Float[Tensor, "N V"], targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    logp = logits.log_softmax(-1)
+    p = logp.exp()
+    mean = (p * logp).sum(-1)
+    variance = (p * logp.square()).sum(-1) - mean.square()
+    return logp.gather(1, targets[:, None])[:, 0], logits.argmax(-1) == targets, mean, variance
+
+
+def probability(answer: Answer) -> float | None:
+    """P(answer | prompt)^(1/n), the geometric mean over its tokens. Maini et al. 2024, arXiv:2401.06121."""
+    return exp(answer.logps.mean()) if len(answer.logps) else None
+
+
+def loss(answer: Answer) -> float | None:
+    """Mean negative log-probability of the tokens, in nats."""
+    return -float(answer.logps.mean()) if len(answer.logps) else None
+
+
+def exact_match(answer: Answer) -> float | None:
+    """The share of tokens that the model would have chosen itself. Tirumala et al. 2022, arXiv:2205.10770."""
+    return float(answer.hit.mean()) if len(answer.hit) else None
+
+
+def extraction_strength(answer: Answer) -> float | None:
+    """1 - k/n, with k the fewest answer tokens after which the model goes on correctly to the end.
+
+    Carlini et al. 2021, arXiv:2012.07805. Nothing but the whole answer sufficing gives 0.
+    """
+    if not len(answer.hit):
+        return None
+    misses = np.flatnonzero(~answer.hit)
+    return 1 - (int(misses[-1]) + 1 if len(misses) else 0) / len(answer.hit)
+
+
+def min_k(answer: Answer, share: float = 0.2) -> float | None:
+    """Mean of the smallest `share` of token log-probabilities, at least one. Shi et al. 2024, arXiv:2310.16789."""
+    n = len(answer.logps)
+    return float(np.sort(answer.logps)[: max(1, ceil(share * n))].mean()) if n else None

@@ -1,0 +1,129 @@
+"""Each metric in one plain sentence, for a reader who has never met it.
+
+A metric that has no entry here is explained by the first sentence of its own documentation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unteach.registry import entries
+
+
+@dataclass(frozen=True)
+class Term:
+    """A metric's name in plain words and what it measures."""
+
+    title: str
+    meaning: str
+
+
+TERMS: Mapping[str, Term] = {
+    "probability": Term(
+        "Probability of the answer",
+        "How likely the model finds the recorded answer, per word piece: 1 means it knows it by heart, "
+        "0 that it would never say it.",
+    ),
+    "rougel": Term(
+        "Overlap with the answer",
+        "How much of the recorded answer comes back, in order, when the model answers freely: 1 is all of it.",
+    ),
+    "truthratio": Term(
+        "Truth ratio",
+        "Whether the model still tells the right answer from wrong ones of the same form; on the forget set, "
+        "a value near 1 means that it cannot.",
+    ),
+    "forgetquality": Term(
+        "Forget quality",
+        "How hard it is to tell the model from one retrained without the records, by their truth ratios (the "
+        "p-value of a statistical test): below 0.05 they differ, above it no difference was seen at this number "
+        "of records.",
+    ),
+    "modelutility": Term(
+        "Model utility",
+        "One number for how well the model still does what should stay: the harmonic mean of several scores, "
+        "so that one collapse pulls it down.",
+    ),
+    "exactmemorization": Term(
+        "Word-by-word recall",
+        "The share of the answer's word pieces that the model guesses right when it is given all before them.",
+    ),
+    "memorizationaccuracy": Term(
+        "Memorisation accuracy",
+        "The share of all word pieces of a record, question included, that the model guesses right when it is "
+        "given all before them.",
+    ),
+    "extractionstrength": Term(
+        "Extraction strength",
+        "How much of the answer the model completes without a mistake after being given its beginning: "
+        "1 means all of it.",
+    ),
+    "extractionlikelihood": Term(
+        "Extraction likelihood",
+        "How often runs of the record's own words come back when the model continues it from any point.",
+    ),
+    "mialoss": Term(
+        "Membership guess from loss",
+        "How well an attacker tells the records from unseen ones by how well the model predicts them: "
+        "0.5 is a coin toss, 1 is always right.",
+    ),
+    "miazlib": Term(
+        "Membership guess from compressed size",
+        "The same guess, with each record's loss set against how well its text compresses: 0.5 is a coin toss.",
+    ),
+    "miamink": Term(
+        "Membership guess from the rarest words",
+        "The same guess, from each record's least expected word pieces: 0.5 is a coin toss.",
+    ),
+    "miaminkpp": Term(
+        "Membership guess from the rarest words, calibrated",
+        "The same guess, from word pieces that are unexpected beside what else could stand there: "
+        "0.5 is a coin toss.",
+    ),
+    "miareference": Term(
+        "Membership guess beside a second model",
+        "The same guess, with each record's loss set against another model's: 0.5 is a coin toss.",
+    ),
+    "miagradnorm": Term(
+        "Membership guess from gradients",
+        "The same guess, from how strongly a record would still change the weights: 0.5 is a coin toss.",
+    ),
+    "privleak": Term(
+        "Privacy leak",
+        "How far the membership guess is from the retrained model's, in per cent: clearly below 0 the records "
+        "still show, clearly above it their absence shows.",
+    ),
+    "agreement": Term(
+        "Agreement",
+        "How often the model and the one it is compared with choose the same next word piece.",
+    ),
+    "kl": Term(
+        "Divergence (KL)",
+        "How far the model's expectations about the next word piece are from those of the model it is compared "
+        "with: 0 means that they are the same.",
+    ),
+    "js": Term(
+        "Divergence (JS)",
+        "The same distance, taken in both directions, so that it cannot grow without limit: 0 means the same.",
+    ),
+    "perplexity": Term(
+        "Perplexity",
+        "How surprised the model is by ordinary text: 1 is not at all; a jump means that its language is damaged.",
+    ),
+    "refusalrate": Term(
+        "Refusals",
+        "The share of questions that the model declines to answer.",
+    ),
+    "ngramentropy": Term(
+        "Variety of wording",
+        "How varied the model's answers are; a model that repeats itself scores low.",
+    ),
+    "efficiency": Term("Cost", "What making the model took, in the unit that its note names."),
+}  # fmt: skip
+
+
+def term(name: str) -> Term:
+    """The entry of a metric; for one without an entry, its own documentation's first sentence."""
+    if name in TERMS:
+        return TERMS[name]
+    known = {found.name: found.summary for found in entries("metric")}
+    return Term(name, known.get(name) or "This metric came without an explanation.")

@@ -1,0 +1,253 @@
+"""What every floor speaks: records, requests, scores, guarantees, reports. Nothing here knows torch.
+
+A record may hold what has to be forgotten, so no type that carries one shows its text in its `repr`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant"]
+Scope = Literal["records", "subject", "concept", "class", "task", "behaviour", "fact"]
+Direction = Literal["up", "down", "target", "zero"]
+GuaranteeKind = Literal["exact", "certified", "empirical", "suppression", "none"]
+VerdictWord = Literal["forgotten", "over-forgotten", "not forgotten", "broken", "inconclusive"]
+Need = Literal[
+    "forget",  # rows to forget
+    "retain",  # rows to keep
+    "holdout",  # rows never seen, drawn as the forgotten ones were
+    "facts",  # facts to correct
+    "reference",  # the answer log-probabilities of the model as it was
+    "reference_logits",  # its whole next-token distributions at the answers
+    "instead",  # a replacement answer for each forget row
+    "hidden",  # hidden states at the answers
+    "labels",  # a class for each record
+    "spans",  # marked parts of the answers
+    "paraphrases",  # the same questions in other words
+    "perturbed",  # wrong answers of the same form
+    "generation",  # what the model writes by itself
+    "retrained",  # a model trained without the forgotten rows
+    "weights",  # a model whose weights can be read
+]
+
+
+class InputError(Exception):
+    """Something the user gave cannot be used: one sentence that names the thing and the remedy.
+
+    The message never repeats the text of a record. The command line prints it and ends with code 2.
+    """
+
+    @classmethod
+    def at(cls, path: object, line: int | None, what: str, remedy: str) -> "InputError":
+        """The sentence for a place in a file: ``path, line n: what; remedy``."""
+        place = f"{path}, line {line}" if line is not None else f"{path}"
+        return cls(f"{place}: {what}; {remedy}")
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Characters `start` to `end` (exclusive) of an answer, e.g. the part that is secret."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, repr=False)
+class Record:
+    """One row: what was asked, what was answered, whose it is.
+
+    `messages` holds the turns before the answer where the row is a conversation; `prompt` is then the last
+    of them. `paraphrases` are other wordings of the prompt, `restated` the right answer in other words, and
+    `perturbed` wrong answers of the same form (the truth ratio needs the last two).
+    """
+
+    id: str
+    prompt: str
+    answer: str
+    messages: tuple[Message, ...] = ()
+    label: int | None = None
+    subject: str = ""
+    spans: tuple[Span, ...] = ()
+    paraphrases: tuple[str, ...] = ()
+    restated: str = ""
+    perturbed: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Record(id={self.id!r})"
+
+
+def record_id(prompt: str, answer: str, messages: Sequence[Message] = ()) -> str:
+    """The id of a record that came without one: 16 hex digits of a hash of its content.
+
+    It depends on nothing else, so a row keeps its place in every schedule when another row is deleted.
+    """
+    parts = [f"{m.role}\x1f{m.content}" for m in messages] + [prompt, answer]
+    return sha256("\x1e".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(frozen=True, repr=False)
+class Probe:
+    """A question beside a fact, with the answer it should have (`kind` names the axis it measures)."""
+
+    prompt: str
+    answer: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Fact:
+    """A statement to correct: `prompt` holds `{}` where the subject stands."""
+
+    id: str
+    prompt: str
+    subject: str
+    target_new: str
+    ground_truth: str = ""
+    rephrasings: tuple[str, ...] = ()
+    locality: tuple[Probe, ...] = ()
+    portability: tuple[Probe, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Fact(id={self.id!r})"
+
+
+@dataclass(frozen=True, repr=False)
+class Request:
+    """What must go, what must stay, what was never seen."""
+
+    forget: Sequence[Record] = ()
+    retain: Sequence[Record] = ()
+    holdout: Sequence[Record] = ()
+    facts: Sequence[Fact] = ()
+    scope: Scope = "records"
+    id: str = ""
+    reason: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"Request(id={self.id!r}, scope={self.scope!r}, forget={len(self.forget)}, "
+            f"retain={len(self.retain)}, holdout={len(self.holdout)}, facts={len(self.facts)})"
+        )
+
+
+STRENGTH: tuple[GuaranteeKind, ...] = ("exact", "certified", "empirical", "suppression", "none")
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """What a result may claim: a class, a level within it (retrain-equal, influence-free, removable, ...), a sentence."""
+
+    kind: GuaranteeKind
+    level: str = ""
+    claim: str = ""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    def weakest(self, other: "Guarantee") -> "Guarantee":
+        """The guarantee of two edits worn one over the other: the weaker of the two."""
+        return self if STRENGTH.index(self.kind) >= STRENGTH.index(other.kind) else other
+
+
+EMPIRICAL = Guarantee(
+    "empirical",
+    claim="The weights were changed; what is left is measured, not bounded. No mathematical guarantee.",
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number with its uncertainty, its direction and its reasons.
+
+    `value` is None where it is undefined (the note says why); `low` and `high` bound a 95 % interval and are
+    None where none exists. `per_record` maps record ids to values. `n` counts the records behind the value.
+    `direction`: `up` or `down` is better, `target` means as near as can be to the retrained model, `zero` to 0.
+    """
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    per_record: Mapping[str, float] = field(default_factory=dict, repr=False)
+    note: str = ""
+    direction: Direction = "target"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition of a verdict, in plain words: what was measured, what was asked for, and whether it held."""
+
+    name: str
+    passed: bool | None  # None: could not be measured
+    value: float | None
+    threshold: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The word, the gates it follows from, and one sentence that gives the reason."""
+
+    verdict: VerdictWord
+    gates: tuple[Gate, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One score of one model on one set."""
+
+    model: str
+    set: str
+    score: Score
+
+
+@dataclass(frozen=True, repr=False)
+class Example:
+    """One question and what each model answered; the texts are masked unless the user asked to see them."""
+
+    set: str
+    record: str
+    prompt: str
+    gold: str
+    answers: Mapping[str, str]
+    kind: str = "sample"  # leak | collateral | sample
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a report shows, and nothing a record says (examples are masked before they come here).
+
+    `models` maps a model's name to {"role": "original" | "edited" | "retrained", "digest": ..., "label": ...};
+    `sets` maps a set's name to {"n": ..., "digest": ..., "role": "forget" | "retain" | "general" | "holdout"};
+    `axes` names the (set, metric) pairs of the forget-utility plot; `trajectory` holds one mapping per
+    measured training step ({"step": ..., "forget": ..., "retain": ..., ...}); `mixing` holds, per model, the
+    points of the mixing curve ({"alpha": ..., "forget": ..., "retain": ...}); `untested` lists in plain words
+    what was not tested.
+    """
+
+    title: str
+    models: Mapping[str, Mapping[str, str]]
+    sets: Mapping[str, Mapping[str, Any]]
+    verdicts: Mapping[str, Verdict]
+    scores: tuple[Row, ...]
+    guarantee: Guarantee = EMPIRICAL
+    created: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    method: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    axes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    trajectory: tuple[Mapping[str, float], ...] = ()
+    mixing: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
+    masked: bool = True
+    untested: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
