@@ -30,7 +30,7 @@ HOSTILE = (
     "<svg/onload=alert(7)><iframe srcdoc='<script>alert(8)</script>'></iframe>",
     "<!-- --!> <![CDATA[ ]]> <base href=https://elsewhere.example/> <meta http-equiv=refresh content=0;url=//x>",
     "right\u202eot\u2066 left\u2069 \u200f\u202d and \x00\x07\x1b[31m back",
-    "=HYPERLINK(\"http://elsewhere.example\",\"x\")",
+    '=HYPERLINK("http://elsewhere.example","x")',
     r"\input{/etc/passwd} \write18{id} $x_1^2$ 100% & # ~ ^ { } \\",
     "| a | b |\n|---|---|\n`code` *bold* _it_ # head",
     "emoji 👩‍👩‍👧 🏳️‍🌈 and 漢字 العربية עברית",
@@ -109,8 +109,8 @@ def _rows() -> tuple[Row, ...]:
 
 def _gates(kept: float, fluent: float, near: float | None, *, held: tuple[bool, bool, bool | None]) -> tuple[Gate, ...]:
     return (
-        Gate("Probability of the retain answers, as a share of before", held[0], kept, 0.95),
-        Gate("Perplexity on general text, as a multiple of before", held[1], fluent, 1.1),
+        Gate("Retain probability as a share of the original's", held[0], kept, 0.95),
+        Gate("Perplexity on general text as a multiple of the original's", held[1], fluent, 1.1),
         Gate("Distance to the retrained model on the forget set", held[2], near, 0.05, "mean of two metrics"),
         Gate("Still not recalled after a short relearning", None, None, 0.2, "the attack was not asked for"),
     )
@@ -228,9 +228,7 @@ def hostile() -> Report:
     """The rich report with every text replaced by an attack on whoever renders it."""
     calm = rich()
     names = {name: f"{name} {HOSTILE[i]}" for i, name in enumerate(calm.models)}
-    examples = tuple(
-        Example(text, text, text, text, {name: text for name in names.values()}, "leak") for text in HOSTILE
-    )
+    examples = tuple(Example(text, text, text, text, dict.fromkeys(names.values(), text), "leak") for text in HOSTILE)
     rows = tuple(
         replace(
             row,

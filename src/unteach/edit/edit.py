@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unteach.edit.maps import ActivationMap
 from unteach.edit.patches import AddOuter, Patch, pack, scaled, split, through
-from unteach.lm.anatomy import plain_name, stored_in_out
+from unteach.lm.anatomy import stored_in_out
 from unteach.lm.guard import Guard
 from unteach.lm.model import LM
 from unteach.registry import name_of
@@ -190,7 +190,5 @@ def _lay_over(module: nn.Module, term: AddOuter) -> Any:
 
 
 def _owner(model: nn.Module, parameter: nn.Parameter) -> nn.Module:
-    for _, module in model.named_modules():
-        if any(p is parameter for p in module.parameters(recurse=False)):
-            return module
-    raise AssertionError(plain_name("unowned parameter"))
+    owns = (m for m in model.modules() if any(p is parameter for p in m.parameters(recurse=False)))
+    return next(owns)

@@ -101,7 +101,7 @@ def scaled(chain: Sequence[Patch], alpha: float) -> tuple[Patch, ...]:
     return (Lerp(alpha, tuple(chain)),)
 
 
-def pack(patch: Patch, key: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+def pack(patch: Any, key: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """A patch as JSON; its tensors go into `tensors` under names that begin with `key`."""
     if isinstance(patch, Lerp):
         inner = [pack(p, f"{key}.{i}", tensors) for i, p in enumerate(patch.chain)]
@@ -118,14 +118,19 @@ def pack(patch: Patch, key: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
 
 def unpack(described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Patch:
     """The patch that `pack` described; anything else is refused."""
-    cls = PATCHES.get(str(described.get("patch")))
+    if described.get("patch") == "Lerp":
+        return Lerp(float(described["alpha"]), tuple(unpack(p, tensors) for p in described["chain"]))
+    found: Patch = unpack_as(PATCHES, described, tensors)
+    return found
+
+
+def unpack_as(kinds: Mapping[str, type[Any]], described: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Any:
+    """One of several kinds of frozen dataclass of tensors and numbers, as `pack` described it."""
+    cls = kinds.get(str(described.get("patch")))
     if cls is None:
-        raise InputError("the edit holds a patch of an unknown kind; read it with the version that wrote it")
+        raise InputError("the edit holds a change of an unknown kind; read it with the version that wrote it")
     fields = {k: v for k, v in described.items() if k != "patch"}
     try:
-        if cls is Lerp:
-            return Lerp(float(fields["alpha"]), tuple(unpack(p, tensors) for p in fields["chain"]))
-        found: Patch = cls(**{k: tensors[v["tensor"]] if isinstance(v, dict) else float(v) for k, v in fields.items()})
-    except (KeyError, TypeError, ValueError, AttributeError) as damaged:
-        raise InputError("the edit's description does not match its tensors; it is damaged or incomplete") from damaged
-    return found
+        return cls(**{k: tensors[v["tensor"]] if isinstance(v, dict) else float(v) for k, v in fields.items()})
+    except (KeyError, TypeError, ValueError) as damaged:
+        raise InputError("the edit's description does not match its tensors; copy the edit again") from damaged

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import torch
 from huggingface_hub.errors import HFValidationError
@@ -38,11 +39,20 @@ def load(
         inspect(Path(source))
     elif Path(source).exists() or where.startswith((".", "/", "~")):
         raise InputError(f"{where}: not a model folder; name a folder with config.json and safetensors, or a hub id")
-    with _quiet(), _explained(where):
+    template = template or _said(Path(source))
+    with quiet(), _explained(where):
         if local and (Path(source) / "adapter_config.json").is_file():
             return _with_adapter(where, base, template, device, dtype)
         model = _model(where, device, dtype)
         return LM(model, _tokenizer(where), template=template, source=where)
+
+
+def _said(folder: Path) -> Template | None:
+    """How a release of ours says that its text is laid out."""
+    try:
+        return Template(**json.loads((folder / "unteach.json").read_text(encoding="utf-8"))["template"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def inspect(folder: Path) -> None:
@@ -101,13 +111,15 @@ def _tokenizer(where: str) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no advice from the libraries while a model is opened."""
+def quiet() -> Iterator[None]:
+    """No progress bars and no advice from the libraries while a model is opened or written."""
     level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
     hf_logging.set_verbosity(logging.ERROR)
     hf_logging.disable_progress_bar()
     try:
-        yield
+        with catch_warnings():
+            simplefilter("ignore")
+            yield
     finally:
         hf_logging.set_verbosity(level)
         if bars:

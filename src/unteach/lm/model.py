@@ -70,34 +70,31 @@ class LM:
 
         `weights` stand in for parameters of the same name during this call.
         """
-        states = self._run(batch, weights)[:, :-1][batch.answer[:, 1:]]
-        return head(self.model, states)
+        return self._call(_Logits(self.model), batch, weights)
 
     def run(self, batch: Batch, weights: Mapping[str, Tensor] | None = None) -> Pass:
         """A lazy forward pass over a batch."""
 
         def hidden(layer: int) -> Tensor:
             path = f"{anatomy(self.model).blocks}.{layer}"
-            return run_to(self.model, path, lambda: self._run(batch, weights))[:, :-1][batch.answer[:, 1:]]
+            states = run_to(self.model, path, lambda: self._call(_Logits(self.model), batch, weights))
+            return at_answers(states, batch)
 
         return Pass(batch, lambda: self.logits(batch, weights), hidden)
 
-    def _run(self, batch: Batch, weights: Mapping[str, Tensor] | None) -> Tensor:
+    def _call(self, module: nn.Module, batch: Batch, weights: Mapping[str, Tensor] | None) -> Tensor:
         self._prompt_end = batch.answer.int().argmax(1)
-        kwargs = {
-            "input_ids": batch.ids,
-            "attention_mask": batch.real.long(),
-            "position_ids": positions_of(batch.real),
-            "use_cache": False,
-        }
-        body = trunk(self.model)
         if not weights:
-            states: Tensor = body(**kwargs).last_hidden_state
-            return states
-        prefix = f"{anatomy(self.model).trunk}."
-        inner = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
-        replaced: Tensor = functional_call(body, inner, (), kwargs).last_hidden_state
+            found: Tensor = module(batch)
+            return found
+        inner = {f"model.{name}": value for name, value in self._stored(weights).items()}
+        replaced: Tensor = functional_call(module, inner, (batch,))
         return replaced
+
+    def _stored(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Plain names as the names under which the model (perhaps wrapped by PEFT) keeps them."""
+        names = {plain_name(name): name for name, _ in self.model.named_parameters()}
+        return {names[name]: value for name, value in weights.items()}
 
     def generate(self, prompts: Sequence[str | Record], max_new: int = 64) -> list[str]:
         """Greedy answers to prompts, in their order, with every guard in force."""
@@ -146,19 +143,42 @@ class LM:
 
     def digest(self) -> str:
         """SHA-256 of what is worn: every weight by name, type, shape and bytes, then the edits over it."""
-        state = sorted((plain_name(n), t) for n, t in self.model.state_dict(keep_vars=True).items())
-        stamp = tuple(x for _, t in state for x in (t.data_ptr(), t._version))
+        state = {plain_name(n): t for n, t in self.model.state_dict(keep_vars=True).items()}
+        stamp = tuple(x for t in state.values() for x in (t.data_ptr(), t._version))
         if self.worn:
             return self.worn[-1]
         if self._digest is None or self._digest[0] != stamp:
-            self._digest = (stamp, _digest(state))
+            self._digest = (stamp, weights_digest(state))
         return self._digest[1]
 
 
-def _digest(state: Sequence[tuple[str, Tensor]]) -> str:
+class _Logits(nn.Module):
+    """Batch to the (N, V) logits at its answer tokens."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        out = trunk(self.model)(
+            input_ids=batch.ids,
+            attention_mask=batch.real.long(),
+            position_ids=positions_of(batch.real),
+            use_cache=False,
+        )
+        return head(self.model, at_answers(out.last_hidden_state, batch))
+
+
+def at_answers(states: Float[Tensor, "B T D"], batch: Batch) -> Float[Tensor, "N D"]:
+    """The states at the positions that predict the answer tokens."""
+    return states[:, :-1][batch.answer[:, 1:]]
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes; a tied weight counts once, under its first name."""
     sha, seen = hashlib.sha256(), set()
-    for name, tensor in state:
-        if tensor.data_ptr() in seen and tensor.numel():  # a tied weight counts once
+    for name, tensor in sorted(state.items()):
+        if tensor.data_ptr() in seen and tensor.numel():
             continue
         seen.add(tensor.data_ptr())
         sha.update(f"{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\x1e".encode())

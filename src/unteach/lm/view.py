@@ -23,11 +23,13 @@ class Pass:
 
     @cached_property
     def logits(self) -> Float[Tensor, "N V"]:
-        return self._logits().float()
+        found: Tensor = self._logits().float()
+        return found
 
     @cached_property
     def token_logps(self) -> Float[Tensor, " N"]:
-        return -F.cross_entropy(self.logits, self.batch.targets, reduction="none")
+        losses: Tensor = F.cross_entropy(self.logits, self.batch.targets, reduction="none")
+        return -losses
 
     def hidden(self, layer: int) -> Float[Tensor, "N D"]:
         if layer not in self._kept:
@@ -58,12 +60,14 @@ class View:
     @property
     def targets(self) -> Int[Tensor, " N"]:
         """The answer tokens themselves."""
-        return self._pass.batch.targets[self._tokens]
+        found: Tensor = self._pass.batch.targets[self._tokens]
+        return found
 
     @property
     def rows(self) -> Int[Tensor, " N"]:
         """The row (from 0) of each answer token."""
-        return self._pass.batch.rows[self._tokens] - self._first
+        found: Tensor = self._pass.batch.rows[self._tokens] - self._first
+        return found
 
     @property
     def token_logps(self) -> Float[Tensor, " N"]:

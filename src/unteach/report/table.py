@@ -5,7 +5,6 @@ retain part, which says "not measured" where that is so, and every edited model 
 where there is one, the model trained without the forget set.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from unteach.report.glossary import term
@@ -65,7 +64,7 @@ class Table:
 
 def columns(report: Report) -> tuple[Column, ...]:
     """The models in reading order: before, after, retrained; models that only the scores name come last."""
-    named = _unique([*report.models, *(row.model for row in report.scores), *report.verdicts])
+    named = dict.fromkeys([*report.models, *(row.model for row in report.scores), *report.verdicts])
     found = []
     for name in named:
         about = report.models.get(name, {})
@@ -78,13 +77,23 @@ def role_of(report: Report, where: str) -> str:
     return str(report.sets.get(where, {}).get("role", ""))
 
 
+def plane(report: Report) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """The (set, metric) pairs of forgetting and of keeping that `axes` names, told apart by their sets' roles."""
+    pairs = list(report.axes.values())
+    if len(pairs) != 2:
+        return None
+    if role_of(report, pairs[1][0]) == "forget" != role_of(report, pairs[0][0]):
+        pairs.reverse()
+    return pairs[0], pairs[1]
+
+
 def table(report: Report) -> Table:
     """Every score of the report, in order; where a pair was measured twice the last one stands."""
     models = columns(report)
     scores = {(row.set, row.score.name, row.model): row.score for row in report.scores}
-    pairs = _unique((row.set, row.score.name) for row in report.scores)
+    pairs = dict.fromkeys((row.set, row.score.name) for row in report.scores)
     sets = sorted(
-        _unique([*report.sets, *(where for where, _ in pairs)]),
+        dict.fromkeys([*report.sets, *(where for where, _ in pairs)]),
         key=lambda where: _rank(role_of(report, where), SET_ORDER),
     )
     groups = []
@@ -98,9 +107,7 @@ def table(report: Report) -> Table:
     return Table(models, tuple(groups), keeps, any(column.role == "retrained" for column in models))
 
 
-def _line(
-    where: str, name: str, models: tuple[Column, ...], scores: dict[tuple[str, str, str], Score]
-) -> Line:
+def _line(where: str, name: str, models: tuple[Column, ...], scores: dict[tuple[str, str, str], Score]) -> Line:
     found = [scores.get((where, name, column.name)) for column in models]
     reference = next(
         (s.value for s, c in zip(found, models, strict=True) if c.role == "retrained" and s is not None), None
@@ -123,7 +130,3 @@ def _distance(score: Score | None, reference: float | None) -> float | None:
 
 def _rank(role: str, order: tuple[str, ...]) -> int:
     return order.index(role) if role in order else len(order)
-
-
-def _unique[T](items: Iterable[T]) -> list[T]:
-    return list(dict.fromkeys(items))

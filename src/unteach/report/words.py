@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from unteach.schema import Direction, Gate, GuaranteeKind, Score, VerdictWord
@@ -71,6 +72,15 @@ SETS: Mapping[str, str] = {
     "general": "everything else it should still do",
     "holdout": "never seen in training",
 }
+SCOPES: Mapping[str, str] = {
+    "records": "single records",
+    "subject": "all about one subject",
+    "concept": "a concept",
+    "class": "a class",
+    "task": "a task",
+    "behaviour": "a behaviour",
+    "fact": "a fact",
+}
 KINDS: Mapping[str, str] = {
     "leak": "Worst leaks: answers that still give away what had to go",
     "collateral": "Worst losses: answers that should have stayed as they were",
@@ -105,11 +115,24 @@ def number(value: float | None) -> str:
     if value is None:
         return "–"
     size = abs(value)
-    if size and (size < 0.001 or size >= 1e6):
+    if size and (size < 0.0001 or size >= 1e6):
         digits, _, power = f"{value:.1e}".partition("e")
         return f"{digits}×10{str(int(power)).translate(SUPERSCRIPT)}".replace("-", "−")
     text = f"{value:,.0f}" if size >= 1000 else f"{value:.3g}"
     return text.replace("-", "−")
+
+
+def moment(created: str) -> str:
+    """An ISO 8601 time as a reader would write it; any other text as it is.
+
+    >>> moment("2026-03-02T14:05:00Z")
+    '2 March 2026, 14:05 UTC'
+    """
+    try:
+        when = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    return f"{when.day} {when:%B %Y}" + (f", {when:%H:%M %Z}".rstrip() if len(created) > 10 else "")
 
 
 def interval(score: Score) -> str:
@@ -124,13 +147,10 @@ def gate_state(gate: Gate) -> str:
     return "not measured" if gate.passed is None else "held" if gate.passed else "not held"
 
 
-def gate_sentence(gate: Gate) -> str:
-    """What was measured, what was asked for, and whether it held.
+def gate_said(gate: Gate) -> str:
+    """What was measured and what was asked for, without the outcome.
 
     A gate does not say on which side of its threshold it lies; together with the outcome, the value does.
-
-    >>> gate_sentence(Gate("Retain accuracy", True, 0.98, 0.95))
-    'Retain accuracy 0.98, at least 0.95 was asked: held'
     """
     parts = [f"{gate.name} {number(gate.value)}" if gate.value is not None else gate.name]
     if gate.threshold is not None:
@@ -140,4 +160,13 @@ def gate_sentence(gate: Gate) -> str:
         else:
             above = gate.value > gate.threshold
             parts.append(f"{'at least' if above == gate.passed else 'at most'} {limit} was asked")
-    return ", ".join(parts) + f": {gate_state(gate)}"
+    return ", ".join(parts)
+
+
+def gate_sentence(gate: Gate) -> str:
+    """The whole sentence.
+
+    >>> gate_sentence(Gate("Retain accuracy", True, 0.98, 0.95))
+    'Retain accuracy 0.98, at least 0.95 was asked: held'
+    """
+    return f"{gate_said(gate)}: {gate_state(gate)}"

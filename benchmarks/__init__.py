@@ -1,0 +1,1 @@
+"""Paired comparisons and reference runs: `python -m benchmarks NAME`."""

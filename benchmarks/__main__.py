@@ -1,0 +1,16 @@
+"""`python -m benchmarks NAME [options]`."""
+
+import sys
+from importlib import import_module
+
+NAMES = {"tofu-models": "tofu_models"}
+
+
+def main() -> None:
+    """Run the benchmark that is named first."""
+    if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
+        sys.exit(f"usage: python -m benchmarks NAME [options]; NAME is one of {', '.join(NAMES)}")
+    import_module(f"benchmarks.{NAMES[sys.argv[1]]}").main(sys.argv[2:])
+
+
+main()

@@ -1,0 +1,1 @@
+"""Measures what a model still says, and is blind to how the model was changed."""

@@ -1,0 +1,144 @@
+"""Ask each model once; every metric reads the same answers, log-probabilities and generations."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from unteach.lm.model import LM
+from unteach.measure.answers import Answer, ask
+from unteach.schema import InputError, Message, Need, Record
+
+ROLES = ("forget", "retain", "general", "holdout")
+MEANT_BY: Mapping[Need, tuple[str, ...]] = {
+    "forget": ("forget",),
+    "retain": ("retain", "general"),
+    "holdout": ("holdout",),
+}
+UNSEEN = Answer(np.empty(0), np.empty(0, bool), np.empty(0), np.empty(0), False)  # behind a guard
+
+_Asked = tuple[str, tuple[Message, ...], str]
+
+
+class Evidence:
+    """What one model says about sets of records.
+
+    Everything that the metrics need is asked in one teacher-forced pass over the distinct rows of all sets and
+    in one batched greedy generation. Where the model wears a guard that makes log-probabilities meaningless,
+    answers come back without tokens, so that what is computed from them is undefined.
+
+    `roles` maps a set to forget, retain, general or holdout; a set that bears such a name needs no entry.
+    `retrained` and `original` are the evidence of the models to compare with, asked before.
+    """
+
+    def __init__(
+        self, lm: LM, sets: Mapping[str, Sequence[Record]], *, name: str,
+        roles: Mapping[str, str] | None = None, retrained: "Evidence | None" = None,
+        original: "Evidence | None" = None, max_new: int = 200,
+    ) -> None:  # fmt: skip
+        self.name, self.sets, self.max_new = name, sets, max_new
+        self.roles = {s: (roles or {}).get(s, s if s in ROLES else "general") for s in sets}
+        self.retrained, self.original = retrained, original
+        self.observable = all(guard.observable for guard in lm.guards)
+        self.digest = lm.digest()
+        self._lm: LM | None = lm
+        self._answers: dict[_Asked, Answer] = {}
+        self._texts: dict[_Asked, str] = {}
+
+    def labels(self, set_name: str) -> tuple[str, ...]:
+        """What the rows of a set are called in a report: the set's name and the row's number."""
+        return tuple(f"{set_name}/{i:04d}" for i in range(len(self._rows(set_name))))
+
+    def of_role(self, role: str) -> tuple[str, ...]:
+        """The sets that play a role."""
+        return tuple(s for s, played in self.roles.items() if played == role)
+
+    def answers(self, set_name: str) -> tuple[Answer, ...]:
+        """The rows' own answers."""
+        return self._asked(self._rows(set_name))
+
+    def restated(self, set_name: str) -> tuple[Answer, ...]:
+        """The right answers in other words, or as they are where there is no other wording."""
+        return self._asked([_restated(r) for r in self._rows(set_name)])
+
+    def perturbed(self, set_name: str) -> tuple[tuple[Answer, ...], ...]:
+        """The wrong answers of each row."""
+        return tuple(self._asked(_perturbed(r)) for r in self._rows(set_name))
+
+    def choices(self, set_name: str) -> tuple[tuple[Answer, ...], ...]:
+        """The own answer and then the wrong ones of each row."""
+        return tuple(self._asked([r, *_perturbed(r)]) for r in self._rows(set_name))
+
+    def generated(self, set_name: str) -> tuple[str, ...]:
+        """What the model writes when it is asked."""
+        return self._written(self._rows(set_name))
+
+    def paraphrased(self, set_name: str) -> tuple[tuple[str, ...], ...]:
+        """What the model writes when it is asked in each of the other wordings."""
+        return tuple(self._written(_reworded(r)) for r in self._rows(set_name))
+
+    def gather(self, wanted: Iterable[tuple[frozenset[Need], str]]) -> None:
+        """Ask at once what metrics with these needs will read on these sets."""
+        rows: list[Record] = []
+        prompts: list[Record] = []
+        for needs, set_name in wanted:
+            beside = [s for need in needs for role in MEANT_BY.get(need, ()) for s in self.of_role(role)]
+            for name in dict.fromkeys([set_name, *beside]):
+                records = self._rows(name)
+                if "perturbed" in needs:
+                    rows += [row for r in records for row in (_restated(r), *_perturbed(r))]
+                if "perturbed" in needs or "generation" not in needs:
+                    rows += records
+                if "generation" in needs and "paraphrases" in needs:
+                    prompts += [row for r in records for row in _reworded(r)]
+                elif "generation" in needs:
+                    prompts += records
+        self._asked(rows)
+        self._written(prompts)
+
+    def close(self) -> None:
+        """Let the model go: it may wear another edit from now on, and what was not asked stays unasked."""
+        self._lm = None
+
+    def _rows(self, set_name: str) -> Sequence[Record]:
+        if set_name not in self.sets:
+            raise InputError(f"there is no set '{set_name}'; there are {', '.join(self.sets) or 'none'}")
+        return self.sets[set_name]
+
+    def _asked(self, records: Sequence[Record]) -> tuple[Answer, ...]:
+        if not self.observable:
+            return (UNSEEN,) * len(records)
+        keys = [(r.prompt, r.messages, r.answer) for r in records]
+        new = {key: r for key, r in zip(keys, records, strict=True) if key not in self._answers}
+        if new:
+            self._answers |= zip(new, ask(self._model(), list(new.values())), strict=True)
+        return tuple(self._answers[key] for key in keys)
+
+    def _written(self, records: Sequence[Record]) -> tuple[str, ...]:
+        keys = [(r.prompt, r.messages, "") for r in records]
+        new = {key: r for key, r in zip(keys, records, strict=True) if key not in self._texts}
+        if new:
+            asked = [replace(r, answer="") for r in new.values()]
+            self._texts |= zip(new, self._model().generate(asked, self.max_new), strict=True)
+        return tuple(self._texts[key] for key in keys)
+
+    def _model(self) -> LM:
+        if self._lm is None or self._lm.digest() != self.digest:
+            raise RuntimeError(f"the evidence of '{self.name}' was not gathered while its model was worn")
+        return self._lm
+
+
+def _restated(record: Record) -> Record:
+    return replace(record, answer=record.restated or record.answer)
+
+
+def _perturbed(record: Record) -> list[Record]:
+    return [replace(record, answer=wrong) for wrong in record.perturbed]
+
+
+def _reworded(record: Record) -> list[Record]:
+    before = record.messages[:-1]
+    return [
+        replace(record, prompt=p, messages=(*before, Message("user", p)) if record.messages else ())
+        for p in record.paraphrases
+    ]

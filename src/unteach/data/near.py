@@ -1,0 +1,81 @@
+"""Near-duplicates: pairs of texts whose word 3-grams have a Jaccard similarity of at least `near`.
+
+An exact set-similarity join by prefix filtering (Chaudhuri, Ganti and Kaushik, "A primitive operator for
+similarity joins in data cleaning", ICDE 2006; Bayardo, Ma and Srikant, "Scaling up all pairs similarity
+search", WWW 2007). Two sets x, y with |x ∩ y| >= near·|x ∪ y| share one of the |x| - ceil(near·|x|) + 1 rarest
+members of x, in any one order of all members; so only these are indexed and looked up. No pair is missed, and
+rows made from one template, which share their frequent members only, are never compared.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from unteach.data.fold import grams
+
+_EPSILON = 1e-9  # near·n is meant in decimals: 0.8 * 35 must not round up to 29
+
+
+@dataclass(frozen=True)
+class Index:
+    """The texts to look for: their grams as ranks (0 is the rarest), and who has which rank in its prefix."""
+
+    near: float
+    ranks: dict[tuple[str, ...], int]
+    sets: tuple[frozenset[int], ...]
+    holders: dict[int, set[int]]
+
+
+def index(texts: Iterable[str], near: float) -> Index:
+    """An index over folded texts; its memory is that of these texts, not of those compared with them."""
+    every = [grams(text) for text in texts]
+    count = Counter(gram for found in every for gram in found)
+    ranks = {gram: rank for rank, gram in enumerate(sorted(count, key=lambda gram: (count[gram], gram)))}
+    sets = tuple(frozenset(ranks[gram] for gram in found) for found in every)
+    holders: dict[int, set[int]] = {}
+    for number, found in enumerate(sets):
+        for rank in sorted(found)[: _prefix(len(found), near)]:
+            holders.setdefault(rank, set()).add(number)
+    return Index(near, ranks, sets, holders)
+
+
+def first_near(found: Index, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """For each indexed text that has a near one among `texts`, its number and that of the first such text."""
+    done: set[int] = set()
+    for number, text in enumerate(texts):
+        if len(done) == len(found.sets):
+            return
+        for candidate in sorted(_near(found, text, done)):
+            done.add(candidate)
+            yield candidate, number
+
+
+def _near(found: Index, text: str, done: set[int]) -> Iterator[int]:
+    every = grams(text)
+    known = frozenset(found.ranks[gram] for gram in every if gram in found.ranks)
+    # Grams nobody has are the rarest of all: they fill the prefix first.
+    length = _prefix(len(every), found.near) - (len(every) - len(known))
+    if length <= 0:
+        return
+    levels = [set() for _ in range(min(SHARED, _least(len(every), found.near)))]
+    for rank in sorted(known)[:length]:
+        holders = found.holders.get(rank, set())
+        for k in range(len(levels)-1, 0, -1):
+            levels[k] |= levels[k-1] & holders
+        levels[0] |= holders
+    candidates = levels[-1]
+    import unteach.data.near as m
+    m.NC = getattr(m,'NC',0)+len(candidates)
+    for candidate in candidates - done:
+        other = found.sets[candidate]
+        shared = len(other & known)
+        if shared >= found.near * (len(other) + len(every) - shared) - _EPSILON:
+            yield candidate
+
+
+import os
+SHARED=int(os.environ.get('L','1'))
+def _least(size,near): return ceil(near * size - _EPSILON)
+def _prefix(size: int, near: float) -> int:
+    return size - ceil(near * size - _EPSILON) + SHARED

@@ -1,0 +1,110 @@
+"""Checkpoints that are whole or absent: a temporary name, fsync, a manifest with SHA-256, and a rename."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+PLACE: ContextVar[Path | None] = ContextVar("checkpoints", default=None)
+KEPT = 2  # the newest, and the one before it should the disk lose the newest
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A training between two steps: the tensors in training and of the optimiser, and what was measured."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    notes: Mapping[str, Any]
+
+
+@contextmanager
+def checkpoints_in(folder: Path) -> Iterator[None]:
+    """Trainings inside the block keep their checkpoints there, and go on from what they find there."""
+    token = PLACE.set(folder)
+    try:
+        yield
+    finally:
+        PLACE.reset(token)
+
+
+def save(state: State, fingerprint: str) -> None:
+    """Write a checkpoint, if there is a place for it, and drop the ones it replaces."""
+    folder = PLACE.get()
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{state.step:08d}"
+    staged = folder / f".{final.name}-{os.getpid()}"
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir()
+    save_file({k: v.detach().cpu().contiguous() for k, v in state.tensors.items()}, staged / "state.safetensors")
+    write(staged / "notes.json", json.dumps({"step": state.step, "fingerprint": fingerprint, "notes": state.notes}))
+    files = {p.name: file_digest(p) for p in sorted(staged.iterdir())}
+    write(staged / "manifest.json", json.dumps(files))
+    for path in staged.iterdir():
+        sync(path)
+    sync(staged)
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(staged, final)
+    sync(folder)
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def newest(fingerprint: str) -> State | None:
+    """The newest whole checkpoint of the same training; anything half-written or of another one is passed over."""
+    folder = PLACE.get()
+    for path in sorted(folder.glob("step-*"), reverse=True) if folder is not None else ():
+        if not whole(path):
+            continue
+        kept = json.loads((path / "notes.json").read_text())
+        if kept["fingerprint"] == fingerprint:
+            return State(kept["step"], load_file(path / "state.safetensors"), kept["notes"])
+    return None
+
+
+def clear() -> None:
+    """Remove the checkpoints of a training that has ended."""
+    folder = PLACE.get()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def whole(folder: Path) -> bool:
+    """Whether a folder holds a manifest and every file in it is as the manifest says."""
+    try:
+        files: dict[str, str] = json.loads((folder / "manifest.json").read_text())
+        return all(file_digest(folder / name) == digest for name, digest in files.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(path: Path, text: str) -> None:
+    """A text file, on the disk when this returns."""
+    path.write_text(text, encoding="utf-8")
+    sync(path)
+
+
+def sync(path: Path) -> None:
+    """Force a file or a folder's entries onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

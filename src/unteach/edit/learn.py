@@ -1,0 +1,21 @@
+"""Plain fine-tuning: how a model is made that will have to forget, and its retrained reference."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from unteach.edit.edit import Edit
+from unteach.edit.plan import Plan
+from unteach.edit.rows import Sides, Task
+from unteach.edit.train import train
+from unteach.lm.model import LM
+from unteach.schema import Record
+
+
+def learn(lm: LM, records: Sequence[Record], plan: Plan) -> Edit:
+    """Lower the negative log-probability of the answers, token mean, by the plan."""
+
+    def loss(now: Sides, _before: Sides) -> Tensor:
+        return -now.retain.token_logps.mean()
+
+    return train(lm, Task((), records, loss, frozenset({"retain"})), plan, made_by=f"learn({plan})")[0]

@@ -1,0 +1,133 @@
+"""What a forgetting leaves on disk: `release`, which ships, and `private`, which can take it back until it is destroyed.
+
+DIR/release    the baked model, or the adapter
+DIR/private    the edit and the original tensors, sealed; `finalise` destroys it
+DIR/run.json   what was done, by digests and settings
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from unteach.edit import seal
+from unteach.edit.bake import bake, baked_state, publish, save_adapter, staged_beside
+from unteach.edit.checkpoint import sync, write
+from unteach.edit.edit import Edit, describe
+from unteach.edit.store import of_description
+from unteach.lm.load import load as load_model
+from unteach.lm.model import LM, weights_digest
+from unteach.schema import InputError
+
+Form = Literal["baked", "adapter"]
+
+
+def release(edit: Edit, lm: LM, folder: Path, *, form: Form = "baked", about: Mapping[str, Any] | None = None) -> None:
+    """Write `release` and the sealed `private`; `about` goes into run.json."""
+    private = folder / "private"
+    before = baked_state(None, lm)
+    originals = {n: before[n] for n in edit.weights} if form == "baked" else {}
+    described, tensors = describe(edit)
+    sealed = {f"edit.{k}": t for k, t in tensors.items()} | {f"original.{k}": t for k, t in originals.items()}
+    notes = {"edit": described, "form": form, "base": weights_digest(before)}
+    if form == "baked":
+        after = bake(edit, lm, folder / "release")
+    else:
+        save_adapter(edit, lm, folder / "release")
+        after = edit.worn_digest
+    for old in (private / "key", private / "sealed"):
+        if old.exists():
+            seal.destroy(old)
+    seal.seal(private / "sealed", seal.new_key(private / "key"), notes, sealed)
+    run = {"state": "released", "form": form, "base": notes["base"], "edit": edit.digest(), "release": after}
+    _note(folder, run | dict(about or {}))
+
+
+def read_edit(folder: Path) -> Edit:
+    """The edit that `private` keeps."""
+    notes, tensors = _unsealed(folder)
+    inner = {k.removeprefix("edit."): t for k, t in tensors.items() if k.startswith("edit.")}
+    return of_description(notes["edit"], inner)
+
+
+def undo(folder: Path) -> str:
+    """Put the original tensors back into `release`, bit for bit; returns the model's digest, which is the original's.
+
+    An adapter is simply removed: the model it was made for was never changed.
+    """
+    run = read_run(folder)
+    if run["state"] == "undone":
+        raise InputError(f"{folder}: it was undone before; the release holds the original")
+    notes, tensors = _unsealed(folder)
+    base = str(notes["base"])
+    if notes["form"] == "adapter":
+        shutil.rmtree(folder / "release", ignore_errors=True)
+    else:
+        originals = {k.removeprefix("original."): t for k, t in tensors.items() if k.startswith("original.")}
+        _restore(folder / "release", originals)
+        found = load_model(folder / "release").digest()
+        if found != base:
+            raise InputError(
+                f"{folder / 'release'}: changed since it was written; the original cannot be restored there"
+            )
+    _note(folder, {**run, "state": "undone", "release": base})
+    return base
+
+
+def _restore(model: Path, originals: Mapping[str, Tensor], base: str) -> None:
+    staged = staged_beside(model)
+    shutil.copytree(model, staged, dirs_exist_ok=True)
+    for shard in sorted(staged.glob("*.safetensors")):
+        tensors = load_file(shard)
+        save_file({n: originals.get(n, t) for n, t in tensors.items()}, shard, metadata={"format": "pt"})
+    if load_model(staged).digest() != base:
+        shutil.rmtree(staged)
+        raise InputError(f"{model}: changed since it was written; the original cannot be restored there")
+    publish(staged, model)
+
+
+def finalise(folder: Path) -> None:
+    """Destroy `private`: after this nothing in the folder knows what was forgotten, and nothing can be undone."""
+    run = read_run(folder)
+    private = folder / "private"
+    if not private.is_dir():
+        raise InputError(f"{folder}: there is no private part; it was finalised before")
+    for path in sorted(private.rglob("*"), key=lambda p: p.name != "key"):  # the key first
+        if path.is_file() and not path.is_symlink():
+            seal.destroy(path)
+    shutil.rmtree(private)
+    sync(folder)
+    _note(folder, {k: v for k, v in run.items() if k not in ("base", "edit", "request")} | {"state": "final"})
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What run.json says; a folder without one is no result of a forgetting."""
+    try:
+        run: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if not isinstance(run, dict) or "state" not in run:
+            raise ValueError
+    except (OSError, ValueError, RecursionError) as missing:
+        raise InputError(
+            f"{folder}: no readable run.json; name the folder given to `unteach forget --out`"
+        ) from missing
+    return run
+
+
+def _unsealed(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        key = (folder / "private" / "key").read_bytes()
+        return seal.unseal(folder / "private" / "sealed", key)
+    except OSError as gone:
+        raise InputError(
+            f"{folder}: its private part is gone (finalised, or moved); undo is no longer possible"
+        ) from gone
+
+
+def _note(folder: Path, run: Mapping[str, Any]) -> None:
+    write(folder / ".run.json", json.dumps(run, indent=2))
+    (folder / ".run.json").replace(folder / "run.json")
+    sync(folder)

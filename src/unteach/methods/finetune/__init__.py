@@ -1,0 +1,1 @@
+"""Forgetting by fine-tuning: objectives, and the methods that train on them."""
