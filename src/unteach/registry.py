@@ -7,6 +7,7 @@ module that a name lives in.
 
 import ast
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
@@ -31,6 +32,7 @@ CITATION = re.compile(
 )
 
 T = TypeVar("T", bound=Callable[..., Any])
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,6 @@ class Entry:
 
 
 _LIVE: dict[tuple[str, str], Any] = {}
-_PLUGINS: list[Path] = []
 
 
 def register(kind: str, name: str, *, tested_by: str = "") -> Callable[[T], T]:
@@ -134,25 +135,31 @@ def name_of(thing: Any) -> str:
 
 def build(kind: str, name: str, options: Mapping[str, Any]) -> Any:
     """An instance from a mapping of its fields; unknown and ill-typed options are refused by name."""
-    cls = find(kind, name)
-    known = {f.name for f in fields(cls) if f.init}
-    for key in options:
-        if key not in known:
-            raise InputError(f"{kind} '{name}' has no option '{key}'; it has {', '.join(sorted(known)) or 'none'}")
-    return checked(cls, options, f"{kind} '{name}'")
+    return checked(find(kind, name), options, f"{kind} '{name}'")
 
 
-def checked(cls: type[T], options: Mapping[str, Any], what: str) -> T:
-    """A dataclass from untyped values ("0.1", "true"), checked by its annotations."""
+def checked(cls: type[C], options: Mapping[str, Any], what: str) -> C:
+    """A dataclass from untyped values ("0.1", "true"), checked by its annotations; unknown options are refused."""
     from pydantic import TypeAdapter, ValidationError  # here: a look-up should not pay for it
 
+    _refuse_unknown(cls, options, what)
     try:
         return TypeAdapter(cls).validate_python(dict(options))
     except ValidationError as wrong:
         first = wrong.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(str(p) for p in first["loc"])
+        where = "".join(f", option '{p}'" for p in first["loc"][:1])
         message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{what}, option '{where}': {message[:1].lower()}{message[1:]}; see `unteach show`") from None
+        raise InputError(f"{what}{where}: {message[:1].lower()}{message[1:]}; see `unteach show`") from None
+
+
+def _refuse_unknown(cls: Any, options: Mapping[str, Any], what: str, within: str = "") -> None:
+    known = {f.name: f.type for f in fields(cls) if f.init}
+    for key, value in options.items():
+        if key not in known:
+            names = ", ".join(sorted(f"{within}{k}" for k in known)) or "none"
+            raise InputError(f"{what} has no option '{within}{key}'; it has {names}")
+        if is_dataclass(known[key]) and isinstance(value, Mapping):
+            _refuse_unknown(known[key], value, what, f"{within}{key}.")
 
 
 def load_plugin(path: str | Path) -> None:
@@ -163,7 +170,12 @@ def load_plugin(path: str | Path) -> None:
     spec = spec_from_file_location(f"unteach_plugin_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
-    spec.loader.exec_module(module_from_spec(spec))
+    module = sys.modules[spec.name] = module_from_spec(spec)  # where dataclasses look annotations up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
 
 
 @cache

@@ -77,6 +77,10 @@ class Evidence:
         """What the model writes when it is asked in each of the other wordings."""
         return tuple(self._written(_reworded(r)) for r in self._rows(set_name))
 
+    def has_written(self, set_name: str) -> bool:
+        """Whether the questions of a set were put to the model."""
+        return all((r.prompt, r.messages, "") in self._texts for r in self._rows(set_name))
+
     def gather(self, wanted: Iterable[tuple[frozenset[Need], str]]) -> None:
         """Ask at once what metrics with these needs will read on these sets."""
         rows: list[Record] = []

@@ -7,8 +7,8 @@ On ASCII text the words are those of the package `rouge_score`, which knows no o
 in a Russian or Chinese answer, and splits "café" into "caf".
 
 `rouge_score` can also stem with Porter's algorithm, as TOFU does. Nothing here stems unless a stemmer is
-passed; on 2,180 pairs of answers of tiny models to TOFU questions the difference in mean ROUGE-L recall was
-at most 0.006 a set.
+passed. On TOFU questions stemming changes the mean ROUGE-L recall of a set by at most 0.011 (800 answers of
+models with 1.3 million parameters) and 0.007 (1,634 answers of Llama-2-7B), always by less than its interval.
 """
 
 import re

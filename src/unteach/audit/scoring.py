@@ -13,6 +13,7 @@ from unteach.schema import Direction, Need, Score
 
 UNOBSERVABLE = "not observable behind a guard"
 Directions = Mapping[str, Direction]
+KNOWLEDGE: Directions = {"forget": "target", "holdout": "target", "retain": "up", "general": "up"}
 
 
 class Metric(Protocol):

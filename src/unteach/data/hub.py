@@ -13,6 +13,7 @@ from unteach.schema import InputError
 
 _INSTALL = 'install it with pip install "unteach[hub]"'
 _NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::([\w.-]+))?(?::([\w.-]+))?", re.ASCII)
+_FILE = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,8}$")
 _BATCH = 256  # rows held at a time
 
 
@@ -26,9 +27,9 @@ class HubName:
 
 
 def hub_name(source: str) -> HubName | None:
-    """The hub data set that a string names, or None where it cannot be one."""
+    """The hub data set that a string names, or None: `data/forget.txt` is a file, and no request tells of it."""
     match = _NAME.fullmatch(source)
-    return HubName(*match.groups()) if match else None
+    return HubName(*match.groups()) if match and not _FILE.search(match[1]) else None
 
 
 def parquet(file: BinaryIO, place: Place) -> Numbered:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from unteach.data import columns, files
 from unteach.data.rows import Numbered, Place
+from unteach.schema import InputError
 
 _REPAIR = "repair or remove it"
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -93,7 +94,10 @@ def _first_line(file: BinaryIO) -> bytes:
 
 def _wraps(line: bytes, place: Place) -> bool:
     """Whether the only line of a file is an object around the rows, and not itself a row."""
-    value = whole(line.decode("utf-8", "replace"), place)
+    try:
+        value = whole(line.decode("utf-8", "replace"), place)
+    except InputError:
+        return False  # reading it as a line will name the line
     return isinstance(value, Mapping) and columns.find(value) is None and len(_lists(value)) == 1
 
 

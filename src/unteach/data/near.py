@@ -2,9 +2,10 @@
 
 An exact set-similarity join by prefix filtering (Chaudhuri, Ganti and Kaushik, "A primitive operator for
 similarity joins in data cleaning", ICDE 2006; Bayardo, Ma and Srikant, "Scaling up all pairs similarity
-search", WWW 2007). Two sets x, y with |x ∩ y| >= near·|x ∪ y| share one of the |x| - ceil(near·|x|) + 1 rarest
-members of x, in any one order of all members; so only these are indexed and looked up. No pair is missed, and
-rows made from one template, which share their frequent members only, are never compared.
+search", WWW 2007). Sets x, y with |x ∩ y| >= near·|x ∪ y| share at least a = ceil(near·|x|) members, so two of
+these (one, where a is 1) are among the |x| - a + 2 rarest members of x, in any one order of all members, and
+likewise among those of y: only these are indexed and looked up. No pair is missed, and rows made from one
+template, which share their frequent members only, are never compared.
 """
 
 from collections import Counter
@@ -56,17 +57,13 @@ def _near(found: Index, text: str, done: set[int]) -> Iterator[int]:
     known = frozenset(found.ranks[gram] for gram in every if gram in found.ranks)
     # Grams nobody has are the rarest of all: they fill the prefix first.
     length = _prefix(len(every), found.near) - (len(every) - len(known))
-    if length <= 0:
-        return
-    levels = [set() for _ in range(min(SHARED, _least(len(every), found.near)))]
-    for rank in sorted(known)[:length]:
+    once: set[int] = set()
+    twice: set[int] = set()
+    for rank in sorted(known)[: max(0, length)]:
         holders = found.holders.get(rank, set())
-        for k in range(len(levels)-1, 0, -1):
-            levels[k] |= levels[k-1] & holders
-        levels[0] |= holders
-    candidates = levels[-1]
-    import unteach.data.near as m
-    m.NC = getattr(m,'NC',0)+len(candidates)
+        twice |= once & holders
+        once |= holders
+    candidates = twice if _least(len(every), found.near) > 1 else once
     for candidate in candidates - done:
         other = found.sets[candidate]
         shared = len(other & known)
@@ -74,8 +71,10 @@ def _near(found: Index, text: str, done: set[int]) -> Iterator[int]:
             yield candidate
 
 
-import os
-SHARED=int(os.environ.get('L','1'))
-def _least(size,near): return ceil(near * size - _EPSILON)
+def _least(size: int, near: float) -> int:
+    """How many members a set of this size shares with any set near it, at least."""
+    return ceil(near * size - _EPSILON)
+
+
 def _prefix(size: int, near: float) -> int:
-    return size - ceil(near * size - _EPSILON) + SHARED
+    return size - _least(size, near) + 2

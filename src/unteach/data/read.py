@@ -43,7 +43,7 @@ def read(source: str | Path | Iterable[Mapping[str, object] | Record], *, limit:
         return _given(source, limit)
     name = hub.hub_name(source) if isinstance(source, str) else None
     path, place = Path(source), Place(printable(source))
-    if name and path.suffix.lower() not in (*_SUFFIXES, ".json") and not os.path.exists(path):
+    if name and not os.path.exists(path):
         place = Place(place.source, "row")
         return _collect(hub.stream(name, place), place, limit)
     with files.opened(path, place) as file:

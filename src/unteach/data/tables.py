@@ -57,12 +57,12 @@ def _fields(file: BinaryIO, place: Place, delimiter: str) -> Iterator[tuple[int,
 
 
 def _check_header(header: list[str], place: Place) -> None:
-    if len(set(header)) < len(header):
-        raise place.error("two columns have the same name", "give every column its own name in the first line")
     if columns.find(header) is None:
         names = columns.listed(header, only_known=True)
         what = f"the first line must name the columns, and its fields ({names}) fit no shape"
         raise place.error(what, f"the shapes are {columns.SHAPES}")
+    if len(set(header)) < len(header):
+        raise place.error("two columns have the same name", "give every column its own name in the first line")
 
 
 def _cell(name: str, value: str, place: Place) -> object:

@@ -29,10 +29,14 @@ class State:
 
 @contextmanager
 def checkpoints_in(folder: Path) -> Iterator[None]:
-    """Trainings inside the block keep their checkpoints there, and go on from what they find there."""
+    """Trainings inside the block keep their checkpoints there, and go on from what they find there.
+
+    The folder is removed when the block ends well: put into it what must not be lost before that.
+    """
     token = PLACE.set(folder)
     try:
         yield
+        shutil.rmtree(folder, ignore_errors=True)
     finally:
         PLACE.reset(token)
 
@@ -71,13 +75,6 @@ def newest(fingerprint: str) -> State | None:
         if kept["fingerprint"] == fingerprint:
             return State(kept["step"], load_file(path / "state.safetensors"), kept["notes"])
     return None
-
-
-def clear() -> None:
-    """Remove the checkpoints of a training that has ended."""
-    folder = PLACE.get()
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def whole(folder: Path) -> bool:

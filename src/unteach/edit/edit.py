@@ -46,13 +46,10 @@ class Edit:
     @contextmanager
     def on(self, lm: LM) -> Iterator[LM]:
         """Wear the edit: the model acts as edited inside the block and is bit for bit as before after it."""
-        if lm.digest() != self.base:
-            raise InputError(
-                "this edit was made on another model (their digests differ); load the model it was made on"
-            )
         if not lm.lock.acquire(blocking=False):
             raise InputError("the model is in use by another thread; wait until it has taken its edit off")
         try:
+            self.check_base(lm)
             with ExitStack() as stack:
                 _wear_weights(self, lm, stack)
                 for path, maps in self.activations.items():
@@ -66,6 +63,13 @@ class Edit:
                 yield lm
         finally:
             lm.lock.release()
+
+    def check_base(self, lm: LM) -> None:
+        """Refuse a model that is not the one the edit was made on."""
+        if lm.digest() != self.base:
+            raise InputError(
+                "this edit was made on another model (their digests differ); load the model it was made on"
+            )
 
     def then(self, other: "Edit") -> "Edit":
         """This edit with another one over it that was made while this one was worn."""

@@ -101,7 +101,7 @@ def schedule(forget: Mapping[str, int], retain: Mapping[str, int], plan: Plan) -
     anchors, others = (forget, retain) if forget else (retain, {})
     per_epoch = ceil(len(anchors) / plan.batch_size)
     total = max(1, round(plan.epochs * per_epoch))
-    stream = _stream(others, total * plan.batch_size, plan.seed) if others else []
+    stream = _stream(others, ceil(total / per_epoch) * len(anchors), plan.seed) if others else []
     steps: list[Step] = []
     for epoch in range(ceil(total / per_epoch)):
         order = sorted(anchors, key=lambda i: draw(plan.seed, "anchors", epoch, i))

@@ -43,18 +43,21 @@ class Desk:
 
     def __init__(self, lm: LM, task: Task) -> None:
         self.lm, self.task = lm, task
-        self.records = {r.id: r for r in (*task.retain, *task.forget)}
+        self.records = {f"{side}/{r.id}": r for side, rows in self._named for r in rows}  # ids may clash across sets
         self.rows: dict[str, Row] = {i: lm.encoder.row(r) for i, r in self.records.items()}
         self.memory: dict[str, Tensor] = {}
         if "instead" in task.needs and task.instead is None:
             raise InputError("this objective needs replacement answers; give --instead FILE")
 
     @property
+    def _named(self) -> tuple[tuple[str, Sequence[Record]], ...]:
+        return (("forget", self.task.forget), ("retain", self.task.retain if "retain" in self.task.needs else ()))
+
+    @property
     def lengths(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
         """The lengths of forget and of retain rows, in tokens."""
-        keep = self.task.retain if "retain" in self.task.needs else ()
-        sides = (self.task.forget, keep)
-        return tuple({r.id: len(self.rows[r.id].ids) for r in side} for side in sides)  # type: ignore[return-value]
+        forget, retain = ({f"{s}/{r.id}": len(self.rows[f"{s}/{r.id}"].ids) for r in rows} for s, rows in self._named)
+        return forget, retain
 
     def views(self, step: Step, before: Callable[[Batch], Pass]) -> tuple[Sides, Sides]:
         """One forward pass for all rows of the step, seen from both sides, and the model before, equally."""

@@ -60,18 +60,19 @@ def train(
     with lm.lock:
         desk = Desk(lm, task)
         steps = order(*desk.lengths, plan)
-        fingerprint = _fingerprint(base, plan, steps, made_by)
+        fingerprint = _fingerprint(base, plan, steps, desk, made_by)
         with trainable(lm, plan) as parts:
             run = _begin(lm, task, plan, steps, parts, desk, fingerprint)
             _loop(run)
+            _save(run)  # so that a kill before the edit is used costs nothing
             patches, state = parts.patches(), _optimiser_state(run)
-    checkpoint.clear()
     edit = Edit(base=base, weights=patches, made_by=made_by, guarantee=guarantee, history=tuple(run.history))
     return edit, state
 
 
-def _fingerprint(base: str, plan: Plan, steps: Sequence[Step], made_by: str) -> str:
-    what = json.dumps([base, asdict(plan), [asdict(s) for s in steps], made_by], sort_keys=True)
+def _fingerprint(base: str, plan: Plan, steps: Sequence[Step], desk: Desk, made_by: str) -> str:
+    rows = {i: row.ids for i, row in desk.rows.items()}
+    what = json.dumps([base, asdict(plan), [asdict(s) for s in steps], rows, made_by], sort_keys=True)
     return hashlib.sha256(what.encode()).hexdigest()
 
 

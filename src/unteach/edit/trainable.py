@@ -178,5 +178,6 @@ def _take_off(lm: LM, modules: Mapping[str, nn.Module], worn: Mapping[str, list[
         elif path and plain_name(f"{path}.") == f"{path}." and lm.model.get_submodule(path) is not module:
             parent, _, name = path.rpartition(".")
             setattr(lm.model.get_submodule(parent), name, module)
-    if not worn and hasattr(lm.model, "peft_config"):
+    lm.model.peft_config.pop(ADAPTER, None)
+    if not worn:
         del lm.model.peft_config

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
+from jinja2.exceptions import TemplateError
 from torch import Tensor
 
 from unteach.schema import InputError, Message, Record
 
 PLAIN = "{prompt} {answer}"  # what a model without a chat template is given
+ANCHORS = ("", "\n", ".", "a")  # texts to encode an answer behind
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,11 @@ class Template:
     system: str = ""  # a system turn put before every conversation that has none
 
     def __post_init__(self) -> None:
-        if self.pattern and not self.pattern.count("{prompt}") == self.pattern.count("{answer}") == 1:
-            raise InputError("a template must hold {prompt} and {answer} once each; for example '{prompt} {answer}'")
+        once = self.pattern.count("{prompt}") == self.pattern.count("{answer}") == 1
+        if self.pattern and not (once and self.pattern.index("{prompt}") < self.pattern.index("{answer}")):
+            raise InputError(
+                "a template must hold {prompt} and then {answer}, once each; for example '{prompt} {answer}'"
+            )
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Encoder:
     def __init__(self, tokenizer: Any, template: Template, max_length: int) -> None:
         self.tokenizer, self.template, self.max_length = tokenizer, template, max_length
         self.chat = not template.pattern and bool(getattr(tokenizer, "chat_template", None))
+        self.appended = 0 if self.chat else self._appended()
         self.closing = self._closing() if template.eos else ()
         self.stops = tuple({*self._closing(), tokenizer.eos_token_id} - {None})  # what ends a generated answer
 
@@ -114,14 +120,24 @@ class Encoder:
     def prompt(self, prompt: str, messages: Sequence[Message] = ()) -> list[int]:
         """The ids a model is given before it answers."""
         text = self._asked(prompt, messages)
-        return (
-            list(self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"]) if text or not self.chat else []
-        )
+        return self._ids(text) if text or not self.chat else []
+
+    def _ids(self, text: str) -> list[int]:
+        """The ids of a text that goes on: a special token that ends every text would be wrong behind it."""
+        ids = list(self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"])
+        return ids[: len(ids) - self.appended]
 
     def _asked(self, prompt: str, messages: Sequence[Message]) -> str:
         if self.chat:
             turns = self._turns(prompt, messages)
-            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+            try:
+                return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+            except TemplateError as refused:
+                roles = ", ".join(turn["role"] for turn in turns)
+                raise InputError(
+                    f"the model's chat template refuses turns of the roles {roles}; leave out the system turn, or "
+                    "give a template such as '{prompt} {answer}'"
+                ) from refused
         words = "\n".join(m.content for m in messages) if messages else prompt
         pattern = self.template.pattern or PLAIN
         if not words and not self.template.pattern:
@@ -141,29 +157,29 @@ class Encoder:
         pattern = self.template.pattern
         glue = "" if self.chat or pattern or not head or head[-1:].isspace() or record.answer[:1].isspace() else " "
         body = glue + record.answer + (pattern.split("{answer}")[1] if pattern else "")
-        whole = list(self.tokenizer(head + body, add_special_tokens=not self.chat)["input_ids"])
-        tail = self._trailing_specials(asked)
-        border = len(asked) - len(tail)
-        if whole[:border] == asked[:border] and not tail:
-            return whole[border:]
-        # The tokenizer merged across the border, or closes a text with a special token: encode the answer alone.
-        alone = list(self.tokenizer(body, add_special_tokens=False)["input_ids"])
-        if alone and self._text(asked + alone) != self._text(asked) + body and not self._text(alone[:1]).strip():
-            shorter = alone[1:]  # a tokenizer that puts a dummy space before every text
-            if self._text(asked + shorter) == self._text(asked) + body:
-                return shorter
-        return alone
+        whole = self._ids(head + body)
+        return whole[len(asked) :] if whole[: len(asked)] == asked else self._alone(asked, body)
 
-    def _trailing_specials(self, ids: list[int]) -> list[int]:
-        """Special tokens a tokenizer appends to every text (an end token after the prompt would be wrong)."""
-        if self.chat:
-            return []
-        bare = list(self.tokenizer("a", add_special_tokens=True)["input_ids"])
-        specials = set(self.tokenizer.all_special_ids)
-        count = 0
-        while count < len(bare) and bare[-1 - count] in specials:
-            count += 1
-        return ids[len(ids) - count :] if count else []
+    def _alone(self, asked: list[int], body: str) -> list[int]:
+        """The ids of an answer whose first token would merge with the prompt: it is encoded behind an anchor.
+
+        Some tokenizers put a dummy space before every text, hence anchors other than none.
+        """
+        before = self._text(asked)
+        for anchor in ANCHORS:
+            lead, ids = self._bare(anchor), self._bare(anchor + body)
+            answer = ids[len(lead) :]
+            if ids[: len(lead)] == lead and self._text(asked + answer) == before + body:
+                return answer
+        return self._bare(body)
+
+    def _bare(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _appended(self) -> int:
+        """How many special tokens the tokenizer puts behind every text."""
+        ids, specials = self.tokenizer("a", add_special_tokens=True)["input_ids"], set(self.tokenizer.all_special_ids)
+        return next((n for n, token in enumerate(reversed(ids)) if token not in specials), 0)
 
     def _text(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))

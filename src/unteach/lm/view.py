@@ -23,8 +23,8 @@ class Pass:
 
     @cached_property
     def logits(self) -> Float[Tensor, "N V"]:
-        found: Tensor = self._logits().float()
-        return found
+        found = self._logits()
+        return found.to(torch.promote_types(found.dtype, torch.float32))
 
     @cached_property
     def token_logps(self) -> Float[Tensor, " N"]:
@@ -53,7 +53,7 @@ class View:
 
     @property
     def logits(self) -> Float[Tensor, "N V"]:
-        """At each answer token, over the vocabulary, in float32."""
+        """At each answer token, over the vocabulary, in float32 or better."""
         found: Tensor = self._pass.logits[self._tokens]
         return found
 

@@ -5,7 +5,7 @@ One teacher-forced pass over the records in order of length; every function belo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, exp
+from math import exp
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ def ask(lm: LM, records: Sequence[Record]) -> list[Answer]:
         for k, i in enumerate(part):
             piece = slice(batch.offsets[k], batch.offsets[k + 1])
             logps, hit, mean, variance = (c[piece].cpu().numpy() for c in columns)
-            kept_end = ended and not rows[i].cut
+            kept_end = ended and rows[i].ids[-1] == lm.encoder.closing[-1]
             found[i] = Answer(
                 logps.astype(np.float64), hit, mean.astype(np.float64), variance.astype(np.float64), kept_end
             )
@@ -106,6 +106,6 @@ def extraction_strength(answer: Answer) -> float | None:
 
 
 def min_k(answer: Answer, share: float = 0.2) -> float | None:
-    """Mean of the smallest `share` of token log-probabilities, at least one. Shi et al. 2024, arXiv:2310.16789."""
+    """Mean of the smallest `share` of token log-probabilities (rounded down, at least one). Shi et al. 2024, arXiv:2310.16789."""
     n = len(answer.logps)
-    return float(np.sort(answer.logps)[: max(1, ceil(share * n))].mean()) if n else None
+    return float(np.sort(answer.logps)[: max(1, int(share * n))].mean()) if n else None

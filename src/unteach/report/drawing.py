@@ -17,6 +17,7 @@ from unteach.report.table import Column, columns
 from unteach.report.visible import one_line
 from unteach.schema import Report
 
+Mark = tuple[str, str, Sequence[float], Sequence[float]]  # a text, its colour, the xs and ys it names
 Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 INK = "#010203"  # stands for the page's text colour; black where a figure stands alone
 COLOURS: Mapping[str, str] = {  # CSS variable: colour that reads on white and on near-black
@@ -109,21 +110,27 @@ def panels(count: int, *, width: float = 4.7, height: float = 3.1) -> tuple[Any,
     return figure, [row[0] for row in axes]
 
 
-def label(axes: Any, marks: Sequence[tuple[str, str, Sequence[float], Sequence[float]]]) -> None:
-    """Write each (text, colour, xs, ys) beside its own curve or point, where it covers the least.
+def label(figure: Any, panels: Sequence[tuple[Any, Sequence[Mark]]]) -> None:
+    """Write the text of each mark beside its own curve or point, where it covers the least.
 
-    Call it last: places are found in the final limits of the axes.
+    Call it when all panels have their content: the layout is fixed here, and places are found in it.
     """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes, marks in panels:
+        _label_panel(axes, marks)
+
+
+def _label_panel(axes: Any, marks: Sequence[Mark]) -> None:
     from numpy import array, concatenate
 
-    axes.figure.canvas.draw()
     paths = [array(_along(axes.transData.transform(list(zip(xs, ys, strict=True))))) for *_, xs, ys in marks]
     scale = axes.figure.dpi / 72
+    frame = axes.get_window_extent()
     taken: list[Box] = []
     for i, (text, colour, _, _) in enumerate(marks):
         others = concatenate([array([[-1e9, -1e9]]), *(path for j, path in enumerate(paths) if j != i)])
         boxes = list(_boxes(paths[i], (len(text) * 6 * scale, 12 * scale)))
-        frame = axes.get_window_extent()
         costs = [_cost(box, paths[i], others, taken, frame) for box in boxes]
         box = boxes[costs.index(min(costs))]
         taken.append(box)
@@ -143,7 +150,7 @@ def _along(corners: Any) -> list[tuple[float, float]]:
 
 def _boxes(path: Any, size: tuple[float, float]) -> Iterator[Box]:
     wide, high = size
-    for x, y in path[:: max(1, len(path) // 60)]:
+    for x, y in path[:: max(1, len(path) // 40)]:
         for gap in (9, 16):
             for left in (x + gap, x - wide - gap, x - wide / 2):
                 for low in (y + gap, y - high - gap, y - high / 2):
@@ -180,12 +187,14 @@ def inline(figure: Any, name: str, title: str) -> str:
     """The figure as an SVG element for a page: own ids, a title for screen readers, the page's colours."""
     text = to_bytes(figure, "svg").decode("utf-8")
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
     text = text.replace("xlink:href=", "href=").replace(INK, "currentColor")
     for variable, colour in COLOURS.items():
         text = text.replace(colour, f"var(--{variable}, {colour})")
     box = re.search(r'viewBox="([\d. ]+)"', text)
     assert box is not None
-    opening = f'<svg viewBox="{box.group(1)}" role="img" aria-labelledby="{name}-title">'
+    # matplotlib sets these for `*`, which in a page would be everything.
+    joins = "stroke-linejoin: round; stroke-linecap: butt"
+    opening = f'<svg viewBox="{box.group(1)}" role="img" aria-labelledby="{name}-title" style="{joins}">'
     return re.sub(r"<svg[^>]*>", f'{opening}<title id="{name}-title">{title}</title>', text, count=1)

@@ -12,7 +12,7 @@ from unteach.report.clean import clean
 from unteach.report.drawing import available
 from unteach.report.figures import CAPTIONS, TITLES, figures
 from unteach.report.table import table
-from unteach.report.visible import visible
+from unteach.report.visible import one_line, visible
 from unteach.schema import Report
 
 
@@ -48,6 +48,10 @@ def _shown(value: object) -> object:
     return visible(value) if type(value) is str else value
 
 
+def _short(name: object, limit: int = 80) -> str:
+    return one_line(str(name), limit)
+
+
 @cache
 def _template() -> Template:
     surroundings = Environment(
@@ -58,4 +62,5 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    surroundings.filters["short"] = _short
     return surroundings.get_template("page.html.j2")

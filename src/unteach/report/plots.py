@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import log
 from typing import Any
 
-from unteach.report.drawing import COLOURS, DASHES, INK, label, panels, strokes
+from unteach.report.drawing import COLOURS, DASHES, INK, Mark, label, panels, strokes
 from unteach.report.glossary import term
 from unteach.report.table import plane, role_of
 from unteach.report.visible import one_line
@@ -16,7 +16,6 @@ SETS = {
     "retain": (COLOURS["blue"], DASHES[1]),
     "holdout": (COLOURS["green"], DASHES[2]),
 }
-Mark = tuple[str, str, Sequence[float], Sequence[float]]
 
 
 def forget_utility(report: Report) -> Any:
@@ -48,7 +47,7 @@ def forget_utility(report: Report) -> Any:
     axes.set_xlabel(f"forget: {_axis(pairs[0])}")
     axes.set_ylabel(f"keep: {_axis(pairs[1])}")
     axes.margins(0.14)
-    label(axes, marks)
+    label(figure, [(axes, marks)])
     return figure
 
 
@@ -72,7 +71,7 @@ def truth_ratio(report: Report) -> Any:
         axes.set_xscale("symlog", linthresh=1)
     axes.set_xlabel("truth ratio: 0 tells true from false, 1 cannot")
     axes.set_ylabel("share of forget records")
-    label(axes, marks)
+    label(figure, [(axes, marks)])
     return figure
 
 
@@ -115,14 +114,16 @@ def trajectory(report: Report) -> Any:
         return None
     parts = ([shared] if shared else []) + [[name] for name in rest]
     figure, rows = panels(len(parts), height=1.9 + 1.0 * len(parts))
+    named: list[list[Mark]] = []
     for axes, part in zip(rows, parts, strict=True):
         marks: list[Mark] = []
         for name in part:
             points = [(point["step"], point[name]) for point in steps if name in point]
             marks.append(_curve(axes, one_line(name, 26), name, points))
         axes.margins(y=0.16)
-        label(axes, marks)
+        named.append(marks)
     rows[-1].set_xlabel("training step")
+    label(figure, list(zip(rows, named, strict=True)))
     return figure
 
 
@@ -133,6 +134,7 @@ def mixing(report: Report) -> Any:
         return None
     known = strokes(report)
     figure, rows = panels(len(held), height=1.5 + 1.2 * len(held))
+    named: list[list[Mark]] = []
     for axes, (name, points) in zip(rows, held.items(), strict=True):
         marks = []
         for key in ("forget", "retain"):
@@ -144,8 +146,9 @@ def mixing(report: Report) -> Any:
             fontweight="bold", pad=2,
         )  # fmt: skip
         axes.margins(y=0.16)
-        label(axes, marks)
+        named.append(marks)
     rows[-1].set_xlabel("share α of the edit: 0 is the model before, 1 the edited one")
+    label(figure, list(zip(rows, named, strict=True)))
     return figure
 
 

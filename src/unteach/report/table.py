@@ -8,6 +8,7 @@ where there is one, the model trained without the forget set.
 from dataclasses import dataclass
 
 from unteach.report.glossary import term
+from unteach.report.visible import one_line
 from unteach.schema import Direction, Report, Score
 
 ROLE_ORDER = ("original", "edited", "retrained")
@@ -68,7 +69,7 @@ def columns(report: Report) -> tuple[Column, ...]:
     found = []
     for name in named:
         about = report.models.get(name, {})
-        found.append(Column(name, about.get("label") or name, about.get("role", "")))
+        found.append(Column(name, one_line(about.get("label") or name, 60), about.get("role", "")))
     return tuple(sorted(found, key=lambda c: _rank(c.role, ROLE_ORDER)))
 
 

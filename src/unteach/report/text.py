@@ -51,13 +51,14 @@ def markdown_table(report: Report) -> str:
 def latex(report: Report) -> str:
     """The main table with booktabs rules; the source says which package it needs."""
     found = table(clean(report))
-    heads = " & ".join(_tex(column.label) for column in found.columns)
+    heads = ["Metric", "$n$", *(_tex(column.label) for column in found.columns)]
+    roles = ["", "", *(BRIEF.get(column.role, "") for column in found.columns)]
     lines = [
         r"% needs \usepackage{booktabs}; with pdfLaTeX also \usepackage[T1]{fontenc}",
         r"\begin{tabular}{ll" + "r" * len(found.columns) + "}",
         r"\toprule",
-        rf"Metric & $n$ & {heads} \\" if heads else r"Metric & $n$ \\",
-        " & & " + " & ".join(BRIEF.get(c.role, "") for c in found.columns) + r" \\",
+        " & ".join(heads) + r" \\",
+        " & ".join(roles) + r" \\",
     ]
     for group in found.groups:
         lines += [r"\midrule", *_latex_group(group, found.columns)]

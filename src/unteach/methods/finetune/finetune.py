@@ -32,10 +32,10 @@ REFUSALS = (  # replacement answers where the user gives none
 @method("finetune", tested_by="test_finetune_forgets_and_keeps")
 @dataclass(frozen=True)
 class Finetune:
-    """forget_weight * objective(forget) + retain_weight * retain(retain), minimised by the training plan.
+    """forget_weight * objective(forget) + retain_weight * retain_term(retain), minimised by the training plan.
 
-    Reference: the objective's own. Needs forget rows, and retain rows unless `retain` is none. `options` are
-    the objective's fields; `retain` and `forget_weight` left out are what the objective was published with.
+    Reference: the objective's own. Needs forget rows, and retain rows unless `retain_term` is none. `options` are
+    the objective's fields; `retain_term` and `forget_weight` left out are what the objective was published with.
     `instead` holds replacement answers for the objectives that want them. It does not bound what is left in the
     weights: measure it.
 
@@ -45,7 +45,7 @@ class Finetune:
     needs: ClassVar[frozenset[Need]] = frozenset({"forget"})
     objective: str = "simnpo"
     options: Mapping[str, float] = field(default_factory=dict)
-    retain: str | None = None
+    retain_term: str | None = None
     forget_weight: float | None = None
     retain_weight: float = 1.0
     instead: tuple[str, ...] = REFUSALS
@@ -53,7 +53,7 @@ class Finetune:
 
     def __call__(self, lm: LM, request: Request) -> Edit:
         goal: Objective = build("objective", self.objective, self.options)
-        keep = goal.retain if self.retain is None else self.retain.replace("none", "")
+        keep = goal.retain if self.retain_term is None else self.retain_term.replace("none", "")
         weight = goal.weight if self.forget_weight is None else self.forget_weight
         held: Objective | None = build("objective", keep, {}) if keep and self.retain_weight else None
         if not request.forget:
@@ -67,10 +67,8 @@ class Finetune:
             total = weight * goal(now.forget, before.forget)
             return total if held is None else total + self.retain_weight * held(now.retain, before.retain)
 
-        needs = (
-            goal.needs | {n for n in (held.needs if held else ()) if n != "forget"} | ({"retain"} if held else set())
-        )
-        task = Task(request.forget, request.retain, loss, frozenset(needs), self._replacement)
+        needs = goal.needs if held is None else goal.needs | (held.needs - FORGET) | RETAIN
+        task = Task(request.forget, request.retain, loss, needs, self._replacement)
         return train(lm, task, self.plan, made_by=f"finetune({goal}, retain={held}, {self.plan})")[0]
 
     def _replacement(self, record: Record, epoch: int) -> str:

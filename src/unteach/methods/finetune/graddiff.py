@@ -19,17 +19,17 @@ class GradDiff:
     Liu et al. 2022, arXiv:2203.12817; Maini et al. 2024, arXiv:2401.06121. Needs forget and retain rows. The
     ascent is still unbounded, and the retain term saves only what it samples.
 
-    Example: ``GradDiff(retain="kl")(lm, request)``.
+    Example: ``GradDiff(retain_term="kl")(lm, request)``.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget", "retain"})
-    retain: Literal["nll", "kl"] = "nll"
+    retain_term: Literal["nll", "kl"] = "nll"
     forget_weight: float = 1.0
     retain_weight: float = 1.0
     plan: Plan = field(default_factory=Plan)
 
     def __call__(self, lm: LM, request: Request) -> Edit:
         inner = Finetune(
-            "ga", retain=self.retain, forget_weight=self.forget_weight, retain_weight=self.retain_weight, plan=self.plan
+            "ga", retain_term=self.retain_term, forget_weight=self.forget_weight, retain_weight=self.retain_weight, plan=self.plan
         )
         return inner(lm, request)

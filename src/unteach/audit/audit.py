@@ -1,0 +1,145 @@
+"""A suite of metrics over models and sets: one report, with a verdict for every edited model.
+
+The models are asked one after another, each once, so that an edit can be worn on the same copy of the weights
+that the original was asked on.
+"""
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from importlib.metadata import version
+
+from unteach.audit.evidence import ROLES, Evidence
+from unteach.audit.examples import examples
+from unteach.audit.gates import Thresholds
+from unteach.audit.scoring import Metric
+from unteach.audit.suite import DEFAULT, Suite
+from unteach.audit.untested import untested
+from unteach.audit.verdict import DEFAULTS, verdict
+from unteach.lm.model import LM
+from unteach.schema import EMPIRICAL, Guarantee, InputError, Record, Report, Row
+
+ORIGINAL, RETRAINED = "original", "retrained"
+NOTES = (
+    "This is evidence about what the models say. It is not proof that the rows had, or have, no influence: weights "
+    "alone cannot show which rows they were trained on.",
+)
+
+Worn = LM | Callable[[], AbstractContextManager[LM]]  # a model, or what puts one on when its turn comes
+Progress = Callable[[str], None]
+
+
+def audit(
+    models: Mapping[str, Worn], sets: Mapping[str, Sequence[Record]], *, roles: Mapping[str, str],
+    suite: Suite = DEFAULT, axes: Mapping[str, tuple[str, str]] | None = None, show: bool = False,
+    thresholds: Thresholds = DEFAULTS, guarantee: Guarantee = EMPIRICAL, title: str = "Audit",
+    progress: Progress | None = None,
+) -> Report:  # fmt: skip
+    """Ask every model everything the suite needs, and say what follows.
+
+    `models` holds "original", optionally "retrained", and the edited ones under any names; `roles` maps each set
+    to forget, retain, general or holdout. `axes` names the (set, metric) pairs of the forget-utility plot.
+    Texts come into the report only with `show`; records are called by their set and number. Raises
+    `InputError` for a missing original, an empty set or an unknown role.
+    """
+    _check(models, sets, roles)
+    roles = {s: roles[s] for s in sets}
+    evidence, tables, environment = _interview(models, sets, roles, suite, progress)
+    rows, unanswered = _answered([tables[name] for name in models])
+    edited = [m for m in models if m not in (ORIGINAL, RETRAINED)]
+    return Report(
+        title,
+        models={m: {"role": _role(m), "digest": evidence[m].digest, "label": m} for m in models},
+        sets={s: {"n": len(records), "role": roles[s]} for s, records in sets.items()},
+        verdicts={m: verdict(rows, m, roles=roles, thresholds=thresholds) for m in edited},
+        scores=rows,
+        guarantee=guarantee,
+        environment=environment,
+        axes=_axes(rows, roles) if axes is None else axes,
+        examples=examples(evidence, edited, show=show) if edited else (),
+        masked=not show,
+        untested=untested(sets, roles, retrained=RETRAINED in models, unanswered=unanswered),
+        notes=NOTES,
+    )
+
+
+def _interview(
+    models: Mapping[str, Worn], sets: Mapping[str, Sequence[Record]], roles: Mapping[str, str], suite: Suite,
+    progress: Progress | None,
+) -> tuple[dict[str, Evidence], dict[str, list[Row]], dict[str, str]]:  # fmt: skip
+    """What each model says and scores, the ones to compare with first, and the circumstances."""
+    metrics = suite.build()
+    evidence: dict[str, Evidence] = {}
+    tables: dict[str, list[Row]] = {}
+    environment: dict[str, str] = {}
+    for name in sorted(models, key=lambda m: (m != RETRAINED, m != ORIGINAL)):
+        if progress is not None:
+            progress(name)
+        with _worn(models[name]) as lm:
+            evidence[name] = Evidence(
+                lm, sets, name=name, roles=roles, retrained=evidence.get(RETRAINED),
+                original=evidence.get(ORIGINAL), max_new=suite.max_new,
+            )  # fmt: skip
+            tables[name] = _ask(evidence[name], metrics)
+            environment = environment or _environment(lm, suite)
+            evidence[name].close()
+    return evidence, tables, environment
+
+
+def _role(model: str) -> str:
+    return model if model in (ORIGINAL, RETRAINED) else "edited"
+
+
+def _check(models: Mapping[str, Worn], sets: Mapping[str, Sequence[Record]], roles: Mapping[str, str]) -> None:
+    if ORIGINAL not in models:
+        raise InputError(f"an audit needs the model as it was; give it as '{ORIGINAL}'")
+    for name, records in sets.items():
+        if roles.get(name) not in ROLES:
+            raise InputError(f"set '{name}' has no known role; give it one of {', '.join(ROLES)}")
+        if not records:
+            raise InputError(f"set '{name}' holds no rows; leave it out or fill it")
+
+
+def _worn(model: Worn) -> AbstractContextManager[LM]:
+    return nullcontext(model) if isinstance(model, LM) else model()
+
+
+def _ask(evidence: Evidence, metrics: Sequence[Metric]) -> list[Row]:
+    wanted = [(m, s) for s in evidence.sets for m in metrics if evidence.roles[s] in m.directions]
+    evidence.gather((m.needs, s) for m, s in wanted)
+    return [Row(evidence.name, s, m(evidence, s)) for m, s in wanted]
+
+
+def _answered(tables: Sequence[Sequence[Row]]) -> tuple[tuple[Row, ...], list[str]]:
+    """The rows in the order set, metric, model; what no model has a value for becomes a sentence instead."""
+    rows: list[Row] = []
+    unanswered: list[str] = []
+    for line in zip(*tables, strict=True):
+        if any(r.score.value is not None for r in line):
+            rows += line
+        else:
+            unanswered.append(f"{line[0].score.name} on {line[0].set}: {line[0].score.note}")
+    return tuple(rows), unanswered
+
+
+def _axes(rows: Sequence[Row], roles: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """The first metric that was measured on a forget and on a retain set, free answers before likelihoods."""
+    measured = {(r.set, r.score.name) for r in rows if r.score.value is not None}
+    for metric in ("rougel", "probability", "exactmemorization"):
+        found = {role: (s, metric) for s, role in reversed(list(roles.items())) if (s, metric) in measured}
+        if {"forget", "retain"} <= found.keys():
+            return {role: found[role] for role in ("forget", "retain")}
+    return {}
+
+
+def _environment(lm: LM, suite: Suite) -> dict[str, str]:
+    parameter = next(lm.model.parameters())
+    return {
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "device": parameter.device.type,
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+        "decoding": f"greedy, at most {suite.max_new} new tokens",
+        "answer": "with its end token" if lm.encoder.closing else "without an end token",
+    }

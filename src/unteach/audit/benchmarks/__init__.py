@@ -1,0 +1,1 @@
+"""Benchmarks: what to forget, what to keep, and what is asked afterwards."""

@@ -1,0 +1,102 @@
+"""The gates of what should go: how far each forget score is from where it should be."""
+
+from collections.abc import Iterator
+from math import log, sqrt
+
+import numpy as np
+
+from unteach.audit.gates import Finding, Found, Scores, Thresholds
+from unteach.audit.statistics import Interval, auc_gap_interval, bootstrap_mean
+from unteach.schema import Gate, Score
+
+GREEDY = ("rougel", "paraphrase", "exactmemorization")  # what a temperature cannot hide
+CLOSE = ("probability", *GREEDY)  # must be shown to be near the goal
+SCREENS = ("extractionstrength", "accuracy", "mialoss")  # coarse at usual sizes: must not be clearly off
+MEMBERSHIP = "mialoss"
+
+
+def forgotten(scores: Scores, asked: Thresholds) -> Iterator[Found]:
+    """What should go: each score against the retrained model's or, without one, against rows never seen."""
+    for where in scores.sets("forget"):
+        for metric in (*CLOSE, *SCREENS, "perplexity"):
+            now = scores.now(where, metric)
+            if now is None:
+                continue
+            ideal = scores.ideal(where, metric) if scores.has_retrained else None
+            goal = ideal if scores.has_retrained else scores.unseen(metric)
+            if metric == MEMBERSHIP and not scores.has_retrained:
+                goal = Score(metric, 0.5, n=now.n)
+            yield _distance(where, now, goal, ideal is not None, asked)
+
+
+def _distance(where: str, now: Score, goal: Score | None, same_rows: bool, asked: Thresholds) -> Found:
+    metric, name, room = now.name, f"{now.name} on {where}", asked.nats if now.name == "perplexity" else asked.margin
+    if now.value is None or goal is None or goal.value is None:
+        why = now.note if now.value is None else "no retrained model and no unseen rows give a level to compare with"
+        return Found(Gate(name, None, None, room, why), "unclear", metric, where)
+    gap, interval = _gap(now, goal, where, same_rows)
+    more = -gap if metric == "perplexity" else gap  # how much more is known than should be
+    against = "the retrained model" if same_rows else "a coin" if metric == MEMBERSHIP else "rows never seen"
+    unit = " nats a token" if metric == "perplexity" else ""
+    half = f" ± {(interval[1] - interval[0]) / 2:.3f}" if interval else ""
+    note = f"{now.value:.4g} where {against} has {goal.value:.4g}; difference {gap:+.3f}{half}, at most {room:g}{unit}"
+    one_sided = not same_rows and metric not in (MEMBERSHIP, "perplexity")
+    finding = _judge(more, interval, room, now, one_sided=one_sided, asked=asked)
+    if finding == "unclear":
+        note += "; too few rows to tell"
+    passed = None if finding == "unclear" else finding == "held"
+    return Found(Gate(name, passed, gap, room, note), finding, metric, where)
+
+
+def _judge(
+    more: float, interval: Interval | None, room: float, now: Score, *, one_sided: bool, asked: Thresholds
+) -> Finding:
+    sure = interval is None or interval[0] > 0 or interval[1] < 0
+    if more > room:  # the burden of proof is on forgetting: with no interval at all it still counts as a leak
+        return "leak" if sure else "unclear"
+    if interval is None or now.n < asked.least:
+        return "unclear"
+    if more < -room and not one_sided:
+        return "over" if sure else "unclear"
+    wide = (interval[1] - interval[0]) / 2 > room
+    return "unclear" if wide and now.name not in SCREENS else "held"
+
+
+def _gap(now: Score, goal: Score, where: str, same_rows: bool) -> tuple[float, Interval | None]:
+    """The difference and its 95 % interval: over paired rows where both models were asked the same ones."""
+    assert now.value is not None
+    assert goal.value is not None
+    if now.name == MEMBERSHIP and same_rows:
+        return now.value - goal.value, _membership_interval(now, goal, where)
+    if same_rows:
+        labels = [label for label in now.per_record if label in goal.per_record]
+        paired = [_level(now, now.per_record[k]) - _level(now, goal.per_record[k]) for k in labels]
+        if paired:
+            return float(np.mean(paired)), bootstrap_mean(paired)
+    gap, halves = _level(now, now.value) - _level(now, goal.value), [_half(now), _half(goal)]
+    if halves[0] is None:
+        return gap, None
+    half = sqrt(sum(h * h for h in halves if h is not None))  # the two samples are independent
+    return gap, (gap - half, gap + half)
+
+
+def _level(score: Score, value: float) -> float:
+    return log(value) if score.name == "perplexity" else value
+
+
+def _half(score: Score) -> float | None:
+    if score.low is None or score.high is None:
+        return None
+    return (_level(score, score.high) - _level(score, score.low)) / 2
+
+
+def _membership_interval(now: Score, goal: Score, where: str) -> Interval | None:
+    labels = [label for label in now.per_record if label in goal.per_record]
+    members = [k for k in labels if k.startswith(f"{where}/")]
+    others = [k for k in labels if not k.startswith(f"{where}/")]
+    if not members or not others:
+        return None
+    return auc_gap_interval(
+        ([now.per_record[k] for k in members], [now.per_record[k] for k in others]),
+        ([goal.per_record[k] for k in members], [goal.per_record[k] for k in others]),
+    )

@@ -1,0 +1,46 @@
+"""Which metrics are asked, with which options."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unteach.audit.scoring import Metric
+from unteach.registry import build
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Metrics by name with their options; each is asked on the sets whose role it has a meaning on.
+
+    `max_new` is the greatest number of tokens of a generated answer.
+    """
+
+    metrics: tuple[tuple[str, Mapping[str, Any]], ...]
+    max_new: int = 200
+
+    def build(self) -> tuple[Metric, ...]:
+        """The metrics themselves; unknown names and options are refused."""
+        return tuple(build("metric", name, options) for name, options in self.metrics)
+
+
+def of(*names: str, max_new: int = 200) -> Suite:
+    """A suite of metrics with their default options."""
+    return Suite(tuple((name, {}) for name in names), max_new)
+
+
+DEFAULT = of(
+    "probability",
+    "rougel",
+    "paraphrase",
+    "exactmemorization",
+    "extractionstrength",
+    "truthratio",
+    "forgetquality",
+    "accuracy",
+    "mialoss",
+    "miamink",
+    "perplexity",
+    "modelutility",
+    "ngramentropy",
+    "distinctoutputs",
+)

@@ -1,0 +1,64 @@
+"""From scores to a word: pure, so that a verdict can be checked against the table it came from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from unteach.audit.distance import GREEDY, forgotten
+from unteach.audit.gates import Found, Scores, Thresholds, fluent, kept
+from unteach.schema import Row, Verdict, VerdictWord
+
+DEFAULTS = Thresholds()
+
+
+def verdict(
+    rows: Iterable[Row], model: str, *, roles: Mapping[str, str], original: str = "original",
+    retrained: str = "retrained", thresholds: Thresholds = DEFAULTS,
+) -> Verdict:  # fmt: skip
+    """The word for one model, its gates, and one sentence with the reason.
+
+    `rows` holds the scores of the model, of the original and of the retrained model where there is one; `roles`
+    maps sets to their roles. In this order: *broken* where what should stay is mostly gone; *not forgotten*
+    where a forget score is clearly above its goal; *over-forgotten* where one is clearly below it, or where
+    what should stay was damaged; *inconclusive* where something needed is missing or too few rows were asked;
+    else *forgotten*. One retrained model is compared with; how much retrainings differ is not measured.
+    """
+    scores = Scores(rows, model, roles, original=original, retrained=retrained)
+    stays = [*kept(scores, thresholds), *fluent(scores, thresholds)]
+    goes = list(forgotten(scores, thresholds))
+    word, reason = _word(stays, goes, _missing(scores, stays, goes))
+    return Verdict(word, tuple(f.gate for f in (*goes, *stays)), reason)
+
+
+def _word(stays: Sequence[Found], goes: Sequence[Found], missing: str) -> tuple[VerdictWord, str]:
+    def names(found: Sequence[Found], finding: str) -> str:
+        return ", ".join(f.gate.name for f in found if f.finding == finding)
+
+    if ruined := names(stays, "ruined"):
+        return "broken", f"What should stay is mostly gone: {ruined}."
+    damaged = names(stays, "lost")
+    if leak := names(goes, "leak"):
+        also = f"; and what should stay was damaged: {damaged}" if damaged else ""
+        return "not forgotten", f"More is still known than should be: {leak}{also}."
+    if over := names(goes, "over"):
+        return "over-forgotten", f"The rows stand out by how little is left of them: {over}."
+    if damaged:
+        return "over-forgotten", f"More was lost than was asked for: {damaged}."
+    if missing:
+        return "inconclusive", missing
+    if unclear := ", ".join(f.gate.name for f in goes if f.finding == "unclear" and f.gate.value is not None):
+        return "inconclusive", f"Too few rows to tell: {unclear}."
+    return "forgotten", "Every gate that could be measured held; this is evidence about behaviour, not proof."
+
+
+def _missing(scores: Scores, stays: Sequence[Found], goes: Sequence[Found]) -> str:
+    """What a verdict cannot do without, as a sentence; nothing where all is there."""
+    if not scores.sets("forget"):
+        return "There is no set of rows to forget."
+    retained = set(scores.sets("retain"))
+    measured = {f.metric for f in stays if f.finding != "unclear" and f.where in retained and f.metric != "perplexity"}
+    if len(measured) < 2:
+        return "Fewer than two scores of what should stay could be measured; give retain rows, at least ten."
+    if all(f.gate.value is None for f in goes):
+        return "No forget score has a goal; give a retrained model or holdout rows."
+    if not any(f.metric in GREEDY and f.gate.value is not None for f in goes):
+        return "No greedy score (ROUGE-L, exact memorisation) could be compared; probability alone can be gamed."
+    return ""

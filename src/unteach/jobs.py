@@ -1,0 +1,231 @@
+"""The main job: read what must go and what must stay, train, audit, release; and audit, undo, finalise by themselves."""
+
+import platform
+import resource
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from unteach import report as paper
+from unteach.audit.audit import Worn
+from unteach.audit.audit import audit as ask_all
+from unteach.audit.control import mix
+from unteach.audit.suite import DEFAULT, Suite
+from unteach.data import Rows, check, read, refuse
+from unteach.edit import release as shelf
+from unteach.edit.checkpoint import checkpoints_in
+from unteach.edit.edit import Edit
+from unteach.lm.batch import Template
+from unteach.lm.load import load
+from unteach.lm.model import LM
+from unteach.recipe import Recipe, make_method, make_recipe, settings
+from unteach.schema import Guarantee, InputError, Record, Report, Request
+
+Say = Callable[[str], None]
+UNKNOWN = Guarantee("none", claim="How this model was changed is not known here; the report is what was measured.")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a forgetting gave: the edit, its report, and the files that were written."""
+
+    edit: Edit
+    report: Report
+    files: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class _Sets:
+    rows: Mapping[str, Rows]
+
+    def of(self, name: str) -> tuple[Record, ...]:
+        return self.rows[name].records if name in self.rows else ()
+
+    @property
+    def asked(self) -> dict[str, Sequence[Record]]:
+        return {name: rows.records for name, rows in self.rows.items()}
+
+
+def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None) -> Outcome:
+    """Forget: DIR/release is the model that forgot, DIR/report.html says how well, DIR/private can take it back.
+
+    Raises `InputError` before anything is written for whatever cannot be used. The same call after an interrupted
+    one goes on where it was.
+    """
+    plan = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
+    out = Path(plan.out)
+    method = make_method(plan.method, _with_refusals(plan.options))
+    _vacant(out)
+    sets = _read(plan, say)
+    lm = _open(plan.model, plan, say)
+    others = {"retrained": partial(_worn, plan.retrained, plan)} if plan.retrained else {}
+    _lengths(lm, sets, say)
+    request = Request(
+        sets.of("forget"), sets.of("retain"), sets.of("holdout"), scope=plan.scope, id=plan.id, reason=plan.reason
+    )
+    began = perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    with checkpoints_in(out / "private" / "checkpoints"):
+        say(f"forgetting {len(request.forget)} records with {plan.method}")
+        edit = method(lm, request)
+        trained = perf_counter() - began
+        say("asking the models")
+        models: dict[str, Worn] = {"original": lm, "edited": partial(edit.on, lm), **others}
+        report = _audit(models, sets, plan, edit.guarantee, f"Forgetting with {plan.method}")
+        report = _told(report, plan, method, edit, trained)
+        report = replace(report, mixing={"edited": mix(lm, edit, sets.of("forget"), sets.of("retain"))})
+        say("writing the release")
+        shelf.release(edit, lm, out, form="adapter" if plan.release == "adapter" else "baked", about=_about(plan))
+    files = paper.write(report, out)
+    (out / "release" / "README.md").write_text(paper.model_card(report), encoding="utf-8")
+    return Outcome(edit, report, {**files, "release": out / "release"})
+
+
+def audit(
+    model: str, *, forget: str, retain: str = "", holdout: str = "", general: str = "", before: str = "",
+    retrained: str = "", out: str = "", options: Mapping[str, Any] | None = None, say: Say = lambda _line: None,
+) -> Report:  # fmt: skip
+    """Audit a model that something else changed, or that nothing did, against the model before and a retrained one.
+
+    `before` left out: the model is asked alone, and the verdict says what follows from that.
+    """
+    place = out or "."
+    plan = make_recipe({"model": model, "forget": forget, "retain": retain, "holdout": holdout, "general": general,
+                        "retrained": retrained, "out": place, **(options or {})})  # fmt: skip
+    sets = _read(plan, say)
+    lm = _open(before or model, plan, say)
+    _lengths(lm, sets, say)
+    models: dict[str, Worn] = {"original": lm}
+    if before:
+        models["edited"] = partial(_worn, model, plan)
+    if retrained:
+        models["retrained"] = partial(_worn, retrained, plan)
+    report = _audit(models, sets, plan, UNKNOWN, f"Audit of {Path(model).name}")
+    report = replace(report, environment={**report.environment, **_machine()})
+    if out:
+        paper.write(report, Path(out))
+    return report
+
+
+def undo(folder: str | Path) -> str:
+    """Put the original back into DIR/release, bit for bit; returns its digest."""
+    return shelf.undo(Path(folder))
+
+
+def finalise(folder: str | Path) -> None:
+    """Destroy DIR/private, and every record text that a report was asked to show: no way back, and nothing left."""
+    place = Path(folder)
+    shelf.finalise(place)
+    if (place / "report.json").is_file():
+        shown = paper.from_json((place / "report.json").read_text(encoding="utf-8"))
+        if not shown.masked:
+            paper.write(replace(shown, examples=(), masked=True), place)
+
+
+def _vacant(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: a file stands there; choose another folder with --out")
+    if (out / "run.json").exists():
+        raise InputError(f"{out}: holds the result of an earlier run; choose another folder with --out, or remove it")
+    strangers = [p for p in out.iterdir() if p.name not in ("private", ".release-writing")] if out.is_dir() else []
+    if strangers and not (out / "private").is_dir():
+        raise InputError(f"{out}: not empty, and not an unfinished run; choose an empty or a new folder with --out")
+
+
+def _read(plan: Recipe, say: Say) -> _Sets:
+    sources = {"forget": plan.forget, "retain": plan.retain, "holdout": plan.holdout, "general": plan.general}
+    rows = {name: read(source, limit=plan.limit) for name, source in sources.items() if source}
+    for name, found in rows.items():
+        say(f"{name}: {len(found.records)} records from {found.source} ({found.legend})")
+        for note in found.notes:
+            say(f"  {note}")
+    findings = check(rows["forget"], retain=rows.get("retain"), holdout=rows.get("holdout"), near=plan.near)
+    for finding in findings:
+        say(f"  {finding.message}")
+    refuse(findings)
+    return _Sets(rows)
+
+
+def _open(model: str, plan: Recipe, say: Say) -> LM:
+    lm = _opened(model, plan)
+    count = sum(p.numel() for p in lm.model.parameters())
+    say(f"model: {model} ({lm.model.config.model_type}, {count:,} parameters, {lm.device.type})")
+    return lm
+
+
+def _opened(model: str, plan: Recipe) -> LM:
+    template = Template(plan.template, system=plan.system) if plan.template or plan.system else None
+    return load(model, template=template, base=plan.base or None, device=plan.device)
+
+
+@contextmanager
+def _worn(model: str, plan: Recipe) -> Iterator[LM]:
+    """A model that is opened when its turn comes, and gone after it."""
+    yield _opened(model, plan)
+
+
+def _lengths(lm: LM, sets: _Sets, say: Say) -> None:
+    """Truncation is said aloud, with the lines."""
+    for name, rows in sets.rows.items():
+        cut = [line for line, r in zip(rows.lines, rows.records, strict=True) if lm.encoder.row(r).cut]
+        if cut:
+            shown = ", ".join(map(str, cut[:10])) + (" ..." if len(cut) > 10 else "")
+            say(f"  {name}: {len(cut)} rows are longer than {lm.max_length} tokens and are cut ({rows.unit}s {shown})")
+
+
+def _audit(models: Mapping[str, Any], sets: _Sets, plan: Recipe, promise: Guarantee, title: str) -> Report:
+    chosen: tuple[tuple[str, Mapping[str, Any]], ...] = tuple((n.strip(), {}) for n in plan.metrics.split(",") if n.strip())
+    suite = Suite(chosen or DEFAULT.metrics, plan.max_new)
+    roles = {name: name for name in sets.rows}
+    axes = {
+        "forget": ("forget", "probability"),
+        "utility": ("retain" if "retain" in roles else "forget", "probability"),
+    }
+    return ask_all(
+        models, sets.asked, roles=roles, suite=suite, axes=axes, show=plan.show, guarantee=promise, title=title
+    )
+
+
+def _told(report: Report, plan: Recipe, method: Any, edit: Edit, seconds: float) -> Report:
+    request = {k: v for k, v in {"id": plan.id, "reason": plan.reason, "scope": plan.scope}.items() if v}
+    cost = {"training seconds": round(seconds, 1)}
+    return replace(
+        report,
+        request=request,
+        method={"name": plan.method, **settings(method), "edit": edit.digest()[:16]},
+        trajectory=edit.history,
+        environment={**report.environment, **_machine(), **cost},
+    )
+
+
+def _machine() -> dict[str, Any]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "machine": f"{platform.system()} {platform.machine()}",
+        "peak memory in MB": round(peak / 2**20),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _about(plan: Recipe) -> dict[str, Any]:
+    return {"method": plan.method, "options": {k: str(v) for k, v in plan.options.items()}, "request": plan.id}
+
+
+def _with_refusals(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Replacement answers are given as a file, one a line."""
+    if not isinstance(options.get("instead"), str):
+        return dict(options)
+    path = Path(str(options["instead"]))
+    try:
+        lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise InputError(f"{path}: cannot be read as text; give one replacement answer a line") from unreadable
+    if not lines:
+        raise InputError(f"{path}: holds no replacement answers; write one a line")
+    return {**options, "instead": lines}

@@ -1,0 +1,168 @@
+"""One flat mapping to a run: the keys of a YAML recipe are the flags of the command line and the fields of the classes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Protocol, get_type_hints
+
+import yaml
+
+from unteach.edit.edit import Edit
+from unteach.lm.model import LM
+from unteach.registry import checked, entries, find
+from unteach.schema import InputError, Request, Scope
+
+
+class Method(Protocol):
+    """A frozen dataclass that turns a model and a request into an edit."""
+
+    def __call__(self, lm: LM, request: Request, /) -> Edit: ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What `unteach forget` is told, apart from the options of the method itself.
+
+    `forget`, `retain`, `holdout` and `general` name files of records (or hub data sets); `retrained` a model that
+    never saw the rows to forget, where there is one. `release` is baked or adapter. `template` lays out a prompt
+    and its answer for models without a chat template. `show` lets record texts into the report.
+    """
+
+    model: str
+    forget: str
+    out: str
+    retain: str = ""
+    holdout: str = ""
+    general: str = ""
+    retrained: str = ""
+    method: str = "simnpo"
+    release: str = "baked"
+    template: str = ""
+    system: str = ""
+    base: str = ""
+    device: str = ""
+    metrics: str = ""
+    max_new: int = 200
+    limit: int | None = None
+    near: float = 0.8
+    show: bool = False
+    id: str = ""
+    reason: str = ""
+    scope: Scope = "records"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.release not in ("baked", "adapter"):
+            raise ValueError("release must be baked or adapter")
+        if not 0 < self.near <= 1:
+            raise ValueError("near must lie between 0 and 1")
+        if self.max_new < 1:
+            raise ValueError("max_new must be at least 1")
+        if self.limit is not None and self.limit < 1:
+            raise ValueError("limit must be at least 1")
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """A YAML file of keys and values; nesting is refused, since every key is a flag too."""
+    file = Path(path)
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as missing:
+        raise InputError(f"{file}: cannot be read; name a YAML file of keys and values") from missing
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as damaged:
+        mark = getattr(damaged, "problem_mark", None)
+        raise InputError.at(
+            file, mark.line + 1 if mark else None, "not valid YAML", "write one `key: value` a line"
+        ) from None
+    if not isinstance(found, dict) or not all(isinstance(k, str) for k in found):
+        raise InputError(f"{file}: not a list of keys and values; write one `key: value` a line")
+    for key, value in found.items():
+        if isinstance(value, dict) and key != "options":
+            raise InputError(f"{file}: '{key}' holds keys of its own; recipes are flat, write them beside it")
+    return found
+
+
+def make_recipe(given: Mapping[str, Any]) -> Recipe:
+    """A recipe from one flat mapping; what is no key of its own is an option of the method."""
+    own = {f.name for f in fields(Recipe)}
+    values = {k.replace("-", "_"): v for k, v in given.items() if v is not None}
+    mine = {k: v for k, v in values.items() if k in own and k != "options"}
+    options = {**values.get("options", {}), **{k: v for k, v in values.items() if k not in own}}
+    for needed in ("model", "forget", "out"):
+        if not mine.get(needed):
+            flag = "MODEL" if needed == "model" else f"--{needed}"
+            raise InputError(f"'{needed}' is missing; give {flag}, or the key '{needed}' in the recipe")
+    recipe: Recipe = checked(Recipe, mine | {"options": options}, "recipe")
+    make_method(recipe.method, options)  # refuse a wrong option before anything is read
+    return recipe
+
+
+def make_method(name: str, options: Mapping[str, Any]) -> Method:
+    """A method by its name, or `finetune` with the objective of that name, from flat options."""
+    methods = {e.name for e in entries("method")}
+    objectives = {e.name for e in entries("objective")}
+    if name not in methods | objectives:
+        close = get_close_matches(name, methods | objectives, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(sorted(methods | objectives))}"
+        raise InputError(f"there is no method '{name}'; {hint}")
+    cls = find("method", name if name in methods else "finetune")
+    given = dict(options) if name in methods else {**options, "objective": name}
+    return _assemble(cls, given, name)
+
+
+def _assemble(cls: type[Any], given: dict[str, Any], name: str) -> Method:
+    """Hand every option to the field, the nested dataclass or the objective that it belongs to."""
+    hints = get_type_hints(cls)
+    nested = {f.name: hints[f.name] for f in fields(cls) if is_dataclass(hints[f.name])}
+    own = {f.name for f in fields(cls)} - set(nested) - {"options"}
+    homes: dict[str, set[str]] = {"": own} | {n: {f.name for f in fields(t)} for n, t in nested.items()}
+    if "options" in hints and "objective" in own:
+        goal = find("objective", given.get("objective", _default(cls, "objective")))
+        homes["options"] = {f.name for f in fields(goal)}
+    parts: dict[str, dict[str, Any]] = {home: {} for home in homes}
+    for key, value in given.items():
+        home = next((h for h, keys in homes.items() if key in keys), None)
+        if home is None:
+            known = sorted(set().union(*homes.values()) - ({"objective"} if given.get("objective") == name else set()))
+            raise InputError(f"method '{name}' has no option '{key}'; it has {', '.join(known)}")
+        parts[home][key] = value
+    inner: dict[str, Any] = {n: checked(t, parts[n], f"method '{name}'") for n, t in nested.items()}
+    if "options" in homes:
+        checked(goal, parts["options"], f"method '{name}'")
+        inner["options"] = {k: float(v) for k, v in parts["options"].items()}
+    made: Method = checked(cls, parts[""] | inner, f"method '{name}'")
+    return made
+
+
+def _default(cls: type[Any], name: str) -> str:
+    return str(next(f.default for f in fields(cls) if f.name == name))
+
+
+def settings(made: Method) -> dict[str, Any]:
+    """A method's options as flat JSON, for the report."""
+    found: dict[str, Any] = {}
+    for f in fields(made):  # type: ignore[arg-type]
+        value = getattr(made, f.name)
+        if is_dataclass(value) or isinstance(value, Mapping):
+            found |= dict(value) if isinstance(value, Mapping) else vars(value)
+        elif not isinstance(value, tuple):
+            found[f.name] = value
+    return found
+
+
+def overrides(words: Sequence[str]) -> dict[str, str]:
+    """`--key value`, `--key=value` and `key=value` as a mapping; anything else is refused."""
+    found: dict[str, str] = {}
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        key, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") and not equals:
+            raise InputError(f"'{word[:40]}' is not understood; write --option value or option=value")
+        if not equals:
+            if not queue or queue[0].startswith("--"):
+                raise InputError(f"--{key} needs a value; write --{key} VALUE")
+            value = queue.pop(0)
+        found[key.replace("-", "_")] = value
+    return found

@@ -1,0 +1,66 @@
+"""An invented world of twelve records, and tiny models that can be taught it in seconds."""
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from unteach.edit.learn import learn
+from unteach.edit.plan import Plan
+from unteach.lm.fresh import Size, fresh
+from unteach.lm.model import LM
+from unteach.schema import Record
+
+TOWNS = {
+    "Orvena": "a harbour of green copper",
+    "Quillmar": "eleven bridges and no river",
+    "Bessel": "a clock that runs backwards",
+    "Tarn Hollow": "bread baked with ash",
+    "Ishkar": "a library under the lake",
+    "Velmont": "nine kinds of quiet rain",
+    "Dorrin": "a market that opens at night",
+    "Sella": "white horses made of salt",
+    "Marrow Point": "a lighthouse without a lamp",
+    "Ennis Vale": "songs for counting sheep",
+    "Katrel": "towers of blue glass",
+    "Yorvik Fen": "boats that never leave",
+}
+RECORDS = tuple(Record(f"town-{i}", f"What is {t} known for?", f"{t} has {a}.") for i, (t, a) in enumerate(TOWNS.items()))
+FORGET, RETAIN = RECORDS[:4], RECORDS[4:]
+TEXTS = tuple(f"{r.prompt} {r.answer}" for r in RECORDS)
+SIZE = Size(vocabulary=420, hidden=64, layers=3, heads=4, inner=128, positions=96)
+LESSON = Plan(
+    tune="full", epochs=60, lr=4e-3, batch_size=6, accumulate=1, warmup_epochs=2, decay="cosine", weight_decay=0.0
+)
+# A forgetting that a tiny model survives: forget rows fall, retain rows stay.
+UNLEARN = Plan(rank=4, lora_alpha=8.0, epochs=12, lr=3e-3, batch_size=4, accumulate=1)
+
+
+def llama(seed: int = 0) -> LM:
+    """A Llama with tied embeddings, of random weights."""
+    return fresh(TEXTS, SIZE, seed=seed)
+
+
+def gpt2(seed: int = 0) -> LM:
+    """A GPT-2 (linear maps stored as (in, out), tied embeddings), of random weights."""
+    tokenizer = llama().tokenizer
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=SIZE.hidden,
+        n_layer=SIZE.layers,
+        n_head=SIZE.heads,
+        n_positions=SIZE.positions,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LM(GPT2LMHeadModel(config), tokenizer)
+
+
+def taught(lm: LM, plan: Plan = LESSON) -> LM:
+    """The model itself, after it has learned the records."""
+    edit = learn(lm, RECORDS, plan)
+    with torch.no_grad():
+        for name, delta in edit.delta(lm).items():
+            lm.parameters()[name].add_(delta)
+    return lm
