@@ -18,7 +18,7 @@ from unteach.lm.fresh import Size, fresh
 SIZE = Size(vocabulary=4096, hidden=192, layers=4, heads=6, inner=512)
 TEMPLATE = Template("Question: {prompt}\nAnswer: {answer}")
 PLAN = Plan(
-    tune="full", lr=3e-3, epochs=30, batch_size=16, accumulate=1, warmup_epochs=0.5, weight_decay=0.0, decay="cosine"
+    tune="full", lr=3e-3, epochs=20, batch_size=16, accumulate=1, warmup_epochs=0.5, weight_decay=0.0, decay="cosine"
 )
 
 

@@ -1,11 +1,16 @@
 """An invented world of twelve records, and tiny models that can be taught it in seconds."""
 
+from pathlib import Path
+from typing import Any
+
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from unteach.edit.learn import learn
 from unteach.edit.plan import Plan
 from unteach.lm.fresh import Size, fresh
+from unteach.lm.load import quiet
 from unteach.lm.model import LM
 from unteach.schema import Record
 
@@ -64,3 +69,30 @@ def taught(lm: LM, plan: Plan = LESSON) -> LM:
         for name, delta in edit.delta(lm).items():
             lm.parameters()[name].add_(delta)
     return lm
+
+
+def saved(lm: LM, folder: Path) -> Path:
+    """The model and its tokenizer as a plain `transformers` folder."""
+    with quiet():
+        lm.model.save_pretrained(folder)
+    lm.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def adapter(base: Path, folder: Path, **settings: Any) -> Path:
+    """A user's own LoRA adapter over the model in `base`, of random weights, written by PEFT."""
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(base)
+        gpt = model.config.model_type == "gpt2"
+        config = LoraConfig(
+            r=3, lora_alpha=6, task_type="CAUSAL_LM", target_modules=["c_attn"] if gpt else ["q_proj", "v_proj"],
+            fan_in_fan_out=gpt, **settings,
+        )  # fmt: skip
+        wrapped = get_peft_model(model, config)
+        generator = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for name, parameter in wrapped.named_parameters():
+                if ".lora_B" in name:
+                    parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
+        wrapped.save_pretrained(folder)
+    return folder

@@ -87,27 +87,25 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
     return Outcome(edit, report, {**files, "release": out / "release"})
 
 
-def audit(
-    model: str, *, forget: str, retain: str = "", holdout: str = "", general: str = "", before: str = "",
-    retrained: str = "", out: str = "", options: Mapping[str, Any] | None = None, say: Say = lambda _line: None,
-) -> Report:  # fmt: skip
-    """Audit a model that something else changed, or that nothing did, against the model before and a retrained one.
+def audit(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Report:
+    """Audit a model that something else changed, or that nothing did; keys as in `Recipe`, and `before`.
 
-    `before` left out: the model is asked alone, and the verdict says what follows from that.
+    `before` is the model it was made from, `retrained` one that never saw the rows. Without `before` the model
+    stands for itself and there is no verdict. The report is written where `out` says.
     """
-    place = out or "."
-    plan = make_recipe({"model": model, "forget": forget, "retain": retain, "holdout": holdout, "general": general,
-                        "retrained": retrained, "out": place, **(options or {})})  # fmt: skip
+    values = {k.replace("-", "_"): v for k, v in given.items()}
+    before, out = values.pop("before", ""), values.get("out", "")
+    plan = make_recipe({"out": "-", **values})
     sets = _read(plan, say)
-    lm = _open(before or model, plan, say)
+    lm = _open(before or plan.model, plan, say)
     _lengths(lm, sets, say)
     models: dict[str, Worn] = {"original": lm}
     if before:
-        models["edited"] = partial(_worn, model, plan)
-    if retrained:
-        models["retrained"] = partial(_worn, retrained, plan)
-    report = _audit(models, sets, plan, UNKNOWN, f"Audit of {Path(model).name}")
-    report = replace(report, environment={**report.environment, **_machine()})
+        models["edited"] = partial(_worn, plan.model, plan)
+    if plan.retrained:
+        models["retrained"] = partial(_worn, plan.retrained, plan)
+    report = _audit(models, sets, plan, UNKNOWN, f"Audit of {Path(plan.model).name}")
+    report = replace(report, environment={**report.environment, **machine()})
     if out:
         paper.write(report, Path(out))
     return report
@@ -180,7 +178,9 @@ def _lengths(lm: LM, sets: _Sets, say: Say) -> None:
 
 
 def _audit(models: Mapping[str, Any], sets: _Sets, plan: Recipe, promise: Guarantee, title: str) -> Report:
-    chosen: tuple[tuple[str, Mapping[str, Any]], ...] = tuple((n.strip(), {}) for n in plan.metrics.split(",") if n.strip())
+    chosen: tuple[tuple[str, Mapping[str, Any]], ...] = tuple(
+        (n.strip(), {}) for n in plan.metrics.split(",") if n.strip()
+    )
     suite = Suite(chosen or DEFAULT.metrics, plan.max_new)
     roles = {name: name for name in sets.rows}
     axes = {
@@ -200,11 +200,12 @@ def _told(report: Report, plan: Recipe, method: Any, edit: Edit, seconds: float)
         request=request,
         method={"name": plan.method, **settings(method), "edit": edit.digest()[:16]},
         trajectory=edit.history,
-        environment={**report.environment, **_machine(), **cost},
+        environment={**report.environment, **machine(), **cost},
     )
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Where and when this ran, and the most memory it held."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "machine": f"{platform.system()} {platform.machine()}",

@@ -4,20 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints
+from typing import Annotated, Any, Literal, Protocol, get_type_hints
 
 import yaml
 
-from unteach.edit.edit import Edit
-from unteach.lm.model import LM
 from unteach.registry import checked, entries, find
 from unteach.schema import InputError, Request, Scope
 
 
 class Method(Protocol):
-    """A frozen dataclass that turns a model and a request into an edit."""
+    """A frozen dataclass that turns a model and a request into an edit (torch stays out of this module)."""
 
-    def __call__(self, lm: LM, request: Request, /) -> Edit: ...
+    def __call__(self, lm: Any, request: Request, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -29,32 +27,30 @@ class Recipe:
     and its answer for models without a chat template. `show` lets record texts into the report.
     """
 
-    model: str
-    forget: str
-    out: str
-    retain: str = ""
-    holdout: str = ""
-    general: str = ""
-    retrained: str = ""
-    method: str = "simnpo"
-    release: str = "baked"
-    template: str = ""
-    system: str = ""
-    base: str = ""
-    device: str = ""
-    metrics: str = ""
-    max_new: int = 200
-    limit: int | None = None
-    near: float = 0.8
-    show: bool = False
-    id: str = ""
-    reason: str = ""
-    scope: Scope = "records"
+    model: Annotated[str, "model folder or hub id"]
+    forget: Annotated[str, "records to forget: JSONL, JSON, CSV, Parquet or a hub data set"]
+    out: Annotated[str, "folder for the release, the report and the way back"]
+    retain: Annotated[str, "records to keep"] = ""
+    holdout: Annotated[str, "records never seen, drawn as the forgotten ones were"] = ""
+    general: Annotated[str, "records of general ability"] = ""
+    retrained: Annotated[str, "a model trained without the records, to compare with"] = ""
+    method: Annotated[str, "how to forget; see `unteach list method` and `unteach list objective`"] = "simnpo"
+    release: Annotated[Literal["baked", "adapter"], "ship a whole model, or a LoRA adapter"] = "baked"
+    template: Annotated[str, "layout such as '{prompt} {answer}', for models without a chat template"] = ""
+    system: Annotated[str, "a system turn before every conversation"] = ""
+    base: Annotated[str, "the model under MODEL, where MODEL is an adapter that names another"] = ""
+    device: Annotated[str, "cpu, cuda, cuda:1 ..."] = ""
+    metrics: Annotated[str, "names of metrics with commas between; empty for the usual suite"] = ""
+    max_new: Annotated[int, "greatest number of tokens of a generated answer"] = 200
+    limit: Annotated[int | None, "read at most this many rows of each file"] = None
+    near: Annotated[float, "similarity from which rows count as near-duplicates"] = 0.8
+    show: Annotated[bool, "let record texts into the report"] = False
+    id: Annotated[str, "the id of the request"] = ""
+    reason: Annotated[str, "why, for the report"] = ""
+    scope: Annotated[Scope, "what is to be forgotten"] = "records"
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.release not in ("baked", "adapter"):
-            raise ValueError("release must be baked or adapter")
         if not 0 < self.near <= 1:
             raise ValueError("near must lie between 0 and 1")
         if self.max_new < 1:

@@ -17,8 +17,12 @@ from unteach.schema import Record
 
 SHARED = Path(os.environ.get("UNTEACH_SHARED", Path(__file__).parents[2] / ".." / "shared")).resolve()
 TEMPLATE = Template("[INST] {prompt} [/INST]{answer}")
-ROLES = {"forget": "forget", "retain": "retain", "real_authors": "general", "world_facts": "general"} | {
-    "holdout": "holdout"
+ROLES = {
+    "forget": "forget",
+    "retain": "retain",
+    "real_authors": "general",
+    "world_facts": "general",
+    "holdout": "holdout",
 }
 FILES = {
     "forget": "forget10_perturbed",
@@ -99,28 +103,55 @@ def retrained(shared: Path) -> LM:
 
 
 @pytest.fixture(scope="session")
-def asked(shared: Path, sets: dict[str, list[Record]]) -> dict[str, Evidence]:
-    """The evidence of the three golden models with open-unlearning's tokens, everything gathered once."""
-    makers = {
-        "retrained": lambda: opened(shared, "tiny_tofu_llama_retain90"),
-        "original": lambda: opened(shared, "tiny_tofu_llama"),
-        "perturbed05": lambda: spoil(opened(shared, "tiny_tofu_llama"), sigma=0.05, seed=1),
-    }
-    found: dict[str, Evidence] = {}
-    for name, make in makers.items():
-        lm = make()
-        lm.encoder = MergingEncoder(lm.tokenizer, lm.template, lm.max_length)
-        found[name] = Evidence(lm, sets, name=name, roles=ROLES, retrained=found.get("retrained"))
-        wanted = [(m.needs, s) for m in DEFAULT.build() for s in sets if ROLES[s] in m.directions]
-        found[name].gather(wanted)
-        found[name].close()
-    return found
-
-
-@pytest.fixture(scope="session")
 def logs(golden: Path) -> dict[str, Any]:
     names = {"original": "full", "retrained": "retain", "perturbed05": "perturbed05"}
     return {
         ours: json.loads((golden / f"eval_tofu_{theirs}.json").read_text(encoding="utf-8"))
         for ours, theirs in names.items()
     }
+
+
+def _perturbed05(shared: Path) -> LM:
+    lm = spoil(opened(shared, "tiny_tofu_llama"), sigma=0.05, seed=1)
+    lm.encoder = MergingEncoder(lm.tokenizer, lm.template, lm.max_length)
+    return lm
+
+
+@pytest.fixture(scope="session")
+def asked(shared: Path, sets: dict[str, list[Record]], logs: dict[str, Any]) -> dict[str, Evidence]:
+    """The golden models' answers with open-unlearning's tokens; generations are the logged ones.
+
+    The perturbed model is asked everything, the other two what the forget set needs.
+    """
+    forget = {name: sets[name] for name in ("forget", "holdout")}
+    retrained = _gathered(opened(shared, "tiny_tofu_llama_retain90"), "retrained", forget, logs)
+    return {
+        "retrained": retrained,
+        "original": _gathered(opened(shared, "tiny_tofu_llama"), "original", forget, logs, retrained),
+        "perturbed05": _gathered(_perturbed05(shared), "perturbed05", sets, logs, retrained),
+    }
+
+
+def _gathered(
+    lm: LM, name: str, sets: dict[str, list[Record]], logs: dict[str, Any], retrained: Evidence | None = None
+) -> Evidence:
+    said = {
+        item["input"]: item["generation"]
+        for part, log in logs[name].items() if part.endswith("_ROUGE")
+        for item in log["value_by_index"].values()
+    }  # fmt: skip
+    lm.encoder = MergingEncoder(lm.tokenizer, lm.template, lm.max_length)
+    lm.generate = lambda prompts, _max_new: [said.get(f"[INST] {r.prompt} [/INST]", "") for r in prompts]
+    found = Evidence(lm, sets, name=name, roles=ROLES, retrained=retrained)
+    found.gather((m.needs, s) for m in DEFAULT.build() for s in sets if ROLES[s] in m.directions)
+    found.close()
+    return found
+
+
+@pytest.fixture(scope="session")
+def written(shared: Path, sets: dict[str, list[Record]]) -> Evidence:
+    """What the perturbed model really writes when it is asked the forget questions."""
+    found = Evidence(_perturbed05(shared), {"forget": sets["forget"]}, name="perturbed05")
+    found.generated("forget")
+    found.close()
+    return found

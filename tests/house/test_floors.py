@@ -67,7 +67,11 @@ def test_imports_run_downhill(name: str) -> None:
     for node, module, inside in imports(MODULES[name]):
         if module.split(".")[0] == "unteach":
             assert may_import(name, module), f"{name}, line {node.lineno}: may not import {module}"
-        lazy = room(name) in ("cli", "__init__") or (name, inside, module) == ("unteach.registry", "checked", "pydantic")
+        lazy = room(name) in ("cli", "__init__") or (name, inside, module) == (
+            "unteach.registry",
+            "checked",
+            "pydantic",
+        )
         assert not inside or lazy or module.split(".")[0] in OPTIONAL, f"{name}, line {node.lineno}: import in {inside}"
     assert "TYPE_CHECKING" not in MODULES[name].read_text(encoding="utf-8")
 

@@ -1,5 +1,6 @@
 """Tokenizers that do at the border between prompt and answer what real ones do."""
 
+import json
 from collections.abc import Iterable
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -54,8 +55,6 @@ def dummy_space(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def _merges(tokenizer: Tokenizer) -> list[tuple[str, str]]:
-    import json
-
     return [tuple(m) for m in json.loads(tokenizer.to_str())["model"]["merges"]]
 
 

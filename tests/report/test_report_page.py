@@ -210,7 +210,7 @@ def test_masked_texts_say_so_and_shown_texts_warn():
     assert "The texts are shown in full." in html(shown)
     masked = html(replace(shown, masked=True))
     assert "The texts are masked" in masked
-    assert "--show-text" in masked
+    assert "--show" in masked
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -89,6 +89,12 @@ class Desk:
         """Take remembered log-probabilities from a checkpoint."""
         self.memory = {k: t for k, t in tensors.items() if k.startswith(REFERENCE)}
 
+    def lay_out(self, steps: Sequence[Step]) -> None:
+        """Encode the replacement answers of every step, so that `rows` holds all that the training will read."""
+        if "instead" in self.task.needs:
+            for step in steps:
+                self._swapped(step)
+
     def _swapped(self, step: Step) -> tuple[str, ...]:
         """Keys of the step's forget rows with the replacement answers of its epoch."""
         assert self.task.instead is not None

@@ -60,6 +60,7 @@ def train(
     with lm.lock:
         desk = Desk(lm, task)
         steps = order(*desk.lengths, plan)
+        desk.lay_out(steps)
         fingerprint = _fingerprint(base, plan, steps, desk, made_by)
         with trainable(lm, plan) as parts:
             run = _begin(lm, task, plan, steps, parts, desk, fingerprint)
@@ -71,7 +72,7 @@ def train(
 
 
 def _fingerprint(base: str, plan: Plan, steps: Sequence[Step], desk: Desk, made_by: str) -> str:
-    rows = {i: row.ids for i, row in desk.rows.items()}
+    rows = {i: (row.start, row.ids) for i, row in desk.rows.items()}
     what = json.dumps([base, asdict(plan), [asdict(s) for s in steps], rows, made_by], sort_keys=True)
     return hashlib.sha256(what.encode()).hexdigest()
 

@@ -88,6 +88,8 @@ def _with_adapter(where: str, base: str | Path | None, template: Template | None
         raise InputError(f"{where}: the adapter does not say which model it belongs to; name it with --base")
     if str(getattr(settings.peft_type, "value", settings.peft_type)) != "LORA":
         raise InputError(f"{where}: only LoRA adapters are supported; merge this one into its base first")
+    if settings.modules_to_save or settings.use_dora or getattr(settings, "trainable_token_indices", None):
+        raise InputError(f"{where}: the adapter holds more than low-rank terms; merge it into its base first")
     if Path(under).is_dir():
         inspect(Path(under))
     wrapped = PeftModel.from_pretrained(_model(under, device, dtype), where, use_safetensors=True)

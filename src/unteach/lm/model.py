@@ -37,7 +37,8 @@ class LM:
         source: str = "",
     ) -> None:
         anatomy(model)  # an unknown family is refused before anything is done
-        self.model, self.tokenizer, self.adapter, self.source = model.eval(), tokenizer, adapter, source
+        self.model: Any = model.eval()
+        self.tokenizer, self.adapter, self.source = tokenizer, adapter, source
         self.guards: list[Guard] = []
         self.template = template or Template()
         self.encoder = Encoder(tokenizer, self.template, self.max_length)
@@ -53,7 +54,8 @@ class LM:
 
     @property
     def device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        found: torch.device = next(self.model.parameters()).device
+        return found
 
     @property
     def pad(self) -> int:

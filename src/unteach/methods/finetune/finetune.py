@@ -56,6 +56,8 @@ class Finetune:
         keep = goal.retain if self.retain_term is None else self.retain_term.replace("none", "")
         weight = goal.weight if self.forget_weight is None else self.forget_weight
         held: Objective | None = build("objective", keep, {}) if keep and self.retain_weight else None
+        if held is not None and held.role != "retain":
+            raise InputError(f"'{keep}' makes a model forget and is no retain term; choose nll or kl")
         if not request.forget:
             raise InputError("there are no records to forget; give --forget FILE")
         if held is not None and not request.retain:
@@ -69,7 +71,8 @@ class Finetune:
 
         needs = goal.needs if held is None else goal.needs | (held.needs - FORGET) | RETAIN
         task = Task(request.forget, request.retain, loss, needs, self._replacement)
-        return train(lm, task, self.plan, made_by=f"finetune({goal}, retain={held}, {self.plan})")[0]
+        terms = f"{weight:g} * {goal}" if held is None else f"{weight:g} * {goal} + {self.retain_weight:g} * {held}"
+        return train(lm, task, self.plan, made_by=f"finetune({terms}, {self.plan})")[0]
 
     def _replacement(self, record: Record, epoch: int) -> str:
         return self.instead[draw(self.plan.seed, "instead", epoch, record.id) % len(self.instead)]

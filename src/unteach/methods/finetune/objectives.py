@@ -2,11 +2,12 @@
 
 s = log-probability of a whole answer under the model now, s' under the model before; n = its tokens; all sums
 run over answer tokens only. Each class says what it reads (`needs`), which retain term it was published with
-(`retain`, empty for none) and with which weight the forget term enters beside it (`weight`).
+(`retain`, empty for none), with which weight the forget term enters beside it (`weight`), and whether it makes
+a model forget its rows or keep them (`role`).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from torch import Tensor
 from torch.nn.functional import kl_div, logsigmoid
@@ -15,11 +16,14 @@ from unteach.lm.view import View
 from unteach.registry import objective
 from unteach.schema import Need
 
+Role = Literal["forget", "retain"]
+
 
 class Objective(Protocol):
     """A scalar to minimise, from the model now and the model before on the same rows."""
 
     needs: ClassVar[frozenset[Need]]
+    role: ClassVar[Role]
     retain: ClassVar[str]
     weight: ClassVar[float]
 
@@ -29,9 +33,13 @@ class Objective(Protocol):
 @objective("nll", tested_by="test_nll_is_the_models_own_loss")
 @dataclass(frozen=True)
 class NLL:
-    """Keep an answer: mean negative log-probability of its tokens, -sum(s) / sum(n). The usual retain term."""
+    """Keep an answer: mean negative log-probability of its tokens, -sum(s) / sum(n). The usual retain term.
+
+    Reference: maximum likelihood, as in any training of a language model.
+    """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget"})
+    role: ClassVar[Role] = "retain"
     retain: ClassVar[str] = ""
     weight: ClassVar[float] = 1.0
 
@@ -48,6 +56,7 @@ class KL:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget", "reference_logits"})
+    role: ClassVar[Role] = "retain"
     retain: ClassVar[str] = ""
     weight: ClassVar[float] = 1.0
 
@@ -66,6 +75,7 @@ class GA:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget"})
+    role: ClassVar[Role] = "forget"
     retain: ClassVar[str] = ""
     weight: ClassVar[float] = 1.0
 
@@ -83,6 +93,7 @@ class NPO:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget", "reference"})
+    role: ClassVar[Role] = "forget"
     retain: ClassVar[str] = "nll"
     weight: ClassVar[float] = 1.0
     beta: float = 0.1
@@ -101,6 +112,7 @@ class SimNPO:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget"})
+    role: ClassVar[Role] = "forget"
     retain: ClassVar[str] = "nll"
     weight: ClassVar[float] = 0.125
     beta: float = 4.5
@@ -119,6 +131,7 @@ class IDK:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"instead"})
+    role: ClassVar[Role] = "forget"
     retain: ClassVar[str] = "nll"
     weight: ClassVar[float] = 1.0
 
@@ -135,6 +148,7 @@ class DPO:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget", "instead", "reference"})
+    role: ClassVar[Role] = "forget"
     retain: ClassVar[str] = "nll"
     weight: ClassVar[float] = 1.0
     beta: float = 0.1

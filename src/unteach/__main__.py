@@ -1,0 +1,5 @@
+"""`python -m unteach`."""
+
+from unteach.cli import main
+
+main()

@@ -1,0 +1,95 @@
+"""The demonstration: a town's model is trained, some people leave, and two methods are asked to forget them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+from unteach import report as paper
+from unteach.audit.audit import Worn, audit
+from unteach.audit.benchmarks.town import Town
+from unteach.audit.control import mix
+from unteach.audit.suite import of
+from unteach.edit.bake import bake
+from unteach.edit.edit import Edit
+from unteach.edit.learn import learn
+from unteach.edit.plan import Plan
+from unteach.jobs import machine
+from unteach.lm.fresh import Size, fresh
+from unteach.lm.load import load
+from unteach.lm.model import LM
+from unteach.recipe import make_method, read_recipe
+from unteach.schema import Record, Report
+
+SCHOOL = Plan(
+    tune="full", lr=2e-3, epochs=14, batch_size=16, accumulate=1, warmup_epochs=0.5, decay="cosine"
+)  # how the town's model is taught
+SIZE = Size(vocabulary=1024, hidden=128, layers=4, heads=4, inner=352, positions=64)
+SUITE = of(
+    "accuracy", "probability", "rougel", "exactmemorization", "truthratio", "perplexity", "distinctoutputs", max_new=24
+)
+ASKED = 100  # rows of the retain set that are asked
+TITLE = "Ten people leave town"
+
+
+def demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = lambda _line: None) -> Report:
+    """Write a report, the town's models and its record files into a folder.
+
+    Shown are the original, its retrained reference, gradient ascent (`ga`), and the settings of the `town`
+    recipe (`default`). Everything follows from the seed.
+    """
+    began, town = perf_counter(), Town(seed=seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    say("teaching the town to a newborn model of a million parameters")
+    lm = _taught(town, folder / "original", without_forgotten=False)
+    say("teaching it again without the people who leave: the retrained reference")
+    _taught(town, folder / "retrained", without_forgotten=True)
+    settings = read_recipe(Path(__file__).parent / "recipes" / "town.yaml")
+    name = str(settings.pop("method"))
+    say("forgetting by gradient ascent")
+    ga = make_method("ga", {k: v for k, v in settings.items() if k != "forget_weight"})(lm, town.request())
+    say(f"forgetting by {name}")
+    default = make_method(name, {"measure_every": 1, **settings})(lm, town.request())
+    say("asking all four models")
+    report = _asked(town, lm, {"ga": ga, "default": default}, folder / "retrained")
+    settings = {"name": f"{name} (default) and ga", **settings, "seed": seed}
+    sets = town.sets()
+    report = replace(
+        report,
+        request={"id": "town", "scope": "subject", "reason": TITLE},
+        method=settings,
+        trajectory=default.history,
+        mixing={"default": mix(lm, default, sets["forget"], sets["retain"])},
+        environment={**report.environment, **machine(), "seconds": round(perf_counter() - began, 1)},
+    )
+    _records(folder, town)
+    paper.write(report, folder)
+    return report
+
+
+def _taught(town: Town, folder: Path, *, without_forgotten: bool) -> LM:
+    texts = [f"{r.prompt} {r.answer}" for r in town.lessons()]  # one tokenizer for both models
+    newborn = fresh(texts, SIZE, seed=town.seed)
+    edit = learn(newborn, town.lessons(without_forgotten=without_forgotten), replace(SCHOOL, seed=town.seed))
+    bake(edit, newborn, folder)
+    return load(folder)
+
+
+def _asked(town: Town, lm: LM, edits: Mapping[str, Edit], retrained: Path) -> Report:
+    sets: dict[str, Sequence[Record]] = dict(town.sets())
+    sets["retain"] = sets["retain"][:ASKED]
+    models: dict[str, Worn] = {"original": lm, "retrained": load(retrained)}
+    models |= {name: partial(edit.on, lm) for name, edit in edits.items()}
+    axes = {"forget": ("forget", "accuracy"), "utility": ("retain", "accuracy")}
+    # The people are invented, so their answers may be shown.
+    return audit(models, sets, roles=town.roles, suite=SUITE, axes=axes, show=True, title=TITLE)
+
+
+def _records(folder: Path, town: Town) -> None:
+    """The town's rows as files, to go on with by hand."""
+    request = town.request()
+    for name, records in (("forget", request.forget), ("retain", request.retain)):
+        lines = [json.dumps({"id": r.id, "question": r.prompt, "answer": r.answer}) for r in records]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

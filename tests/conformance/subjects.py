@@ -1,0 +1,75 @@
+"""Everything registered, one by one, on each of the two tiny families."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import worlds
+from unteach.edit.plan import Plan
+from unteach.lm.model import LM
+from unteach.registry import Entry, build, entries, find
+from unteach.schema import Fact, Record, Request
+
+# One plan for all: long enough for the gentlest objective to show what it does.
+WHOLE = Plan(tune="full", epochs=24, lr=1.5e-3, batch_size=4, accumulate=1, decay="constant", measure_every=24)
+SHORT = Plan(tune="full", epochs=2, lr=1e-3, batch_size=4, accumulate=1, measure_every=2)
+REQUEST = Request(
+    forget=worlds.FORGET,
+    retain=worlds.RETAIN,
+    holdout=tuple(Record(f"unseen-{i}", f"What is {t} known for?", f"{t} has nothing.") for i, t in enumerate("XYZ")),
+    facts=tuple(
+        Fact(f"fact-{i}", "What is {} known for?", town, "a well that sings", known)
+        for i, (town, known) in enumerate(list(worlds.TOWNS.items())[:2])
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A registered method, or the method `finetune` with a registered objective."""
+
+    entry: Entry
+
+    @property
+    def cls(self) -> Any:
+        return find(self.entry.kind, self.entry.name)
+
+    def method(self, plan: Plan) -> Any:
+        if self.entry.kind == "objective":
+            return build("method", "finetune", {"objective": self.entry.name, "plan": plan})
+        planned = any(f.name == "plan" for f in fields(self.cls))
+        return build("method", self.entry.name, {"plan": plan} if planned else {})
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it makes a model keep its rows, not forget them."""
+        return self.entry.kind == "objective" and self.cls.role == "retain"
+
+    @property
+    def retains(self) -> bool:
+        """Whether it has a term for the retain rows."""
+        return bool(self.cls.retain) if self.entry.kind == "objective" else "retain" in self.entry.needs
+
+
+SUBJECTS = [Subject(e) for e in entries() if e.kind in ("method", "objective")]
+
+
+def standing(lm: LM) -> list[object]:
+    """All that a method must leave as it is: bytes, storage, flags, modules, hooks, guards, the libraries' random state."""
+    model = lm.model
+    return [
+        lm.digest(),
+        [(n, p.data_ptr(), p.requires_grad, p.grad is None) for n, p in model.named_parameters()],
+        [(n, id(m), m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for n, m in model.named_modules()],
+        list(lm.guards),
+        list(lm.worn),
+        torch.get_rng_state().tolist(),
+        sorted(vars(model)),
+    ]
+
+
+def said(lm: LM) -> Tensor:
+    with torch.no_grad():
+        return lm.logits(lm.batch(worlds.RECORDS))
