@@ -28,7 +28,9 @@ TOWNS = {
     "Katrel": "towers of blue glass",
     "Yorvik Fen": "boats that never leave",
 }
-RECORDS = tuple(Record(f"town-{i}", f"What is {t} known for?", f"{t} has {a}.") for i, (t, a) in enumerate(TOWNS.items()))
+RECORDS = tuple(
+    Record(f"town-{i}", f"What is {t} known for?", f"{t} has {a}.") for i, (t, a) in enumerate(TOWNS.items())
+)
 FORGET, RETAIN = RECORDS[:4], RECORDS[4:]
 TEXTS = tuple(f"{r.prompt} {r.answer}" for r in RECORDS)
 SIZE = Size(vocabulary=420, hidden=64, layers=3, heads=4, inner=128, positions=96)
@@ -96,3 +98,20 @@ def adapter(base: Path, folder: Path, **settings: Any) -> Path:
                     parameter.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
         wrapped.save_pretrained(folder)
     return folder
+
+
+def state(lm: LM) -> dict[str, Any]:
+    """All that an edit or a training must leave as it was: modules, hooks, flags, tensors, storage and bytes."""
+    tensors = {**dict(lm.model.named_parameters()), **dict(lm.model.named_buffers())}
+    modules = dict(lm.model.named_modules())
+    return {
+        "modules": {
+            n: (id(m), m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for n, m in modules.items()
+        },
+        "tensors": {n: (id(t), t.data_ptr(), t.requires_grad, t.grad is None) for n, t in tensors.items()},
+        "bytes": {n: t.detach().flatten().view(torch.uint8).numpy().tobytes() for n, t in tensors.items()},
+        "names": [*lm.model.state_dict()],
+        "attributes": sorted(vars(lm.model)),
+        "worn": (list(lm.guards), list(lm.worn), lm.digest()),
+        "random": torch.random.get_rng_state().numpy().tobytes(),
+    }

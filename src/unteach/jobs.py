@@ -81,9 +81,9 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
         report = _told(report, plan, method, edit, trained)
         report = replace(report, mixing={"edited": mix(lm, edit, sets.of("forget"), sets.of("retain"))})
         say("writing the release")
-        shelf.release(edit, lm, out, form="adapter" if plan.release == "adapter" else "baked", about=_about(plan))
-    files = paper.write(report, out)
-    (out / "release" / "README.md").write_text(paper.model_card(report), encoding="utf-8")
+        files = paper.write(report, out)
+        form: shelf.Form = "adapter" if plan.release == "adapter" else "baked"
+        shelf.release(edit, lm, out, form=form, about=_about(plan), card=paper.model_card(report))
     return Outcome(edit, report, {**files, "release": out / "release"})
 
 
@@ -119,11 +119,12 @@ def undo(folder: str | Path) -> str:
 def finalise(folder: str | Path) -> None:
     """Destroy DIR/private, and every record text that a report was asked to show: no way back, and nothing left."""
     place = Path(folder)
-    shelf.finalise(place)
+    shelf.read_run(place)
     if (place / "report.json").is_file():
         shown = paper.from_json((place / "report.json").read_text(encoding="utf-8"))
         if not shown.masked:
             paper.write(replace(shown, examples=(), masked=True), place)
+    shelf.finalise(place)
 
 
 def _vacant(out: Path) -> None:

@@ -112,7 +112,9 @@ def test_behind_a_guard_only_what_the_model_writes_can_be_measured() -> None:
 
 
 def test_roles_come_from_names_or_are_given() -> None:
-    found = Evidence(ToldLM(lambda _: answer(0.5)), {"forget": [], "authors": [], "odd": []}, name="x", roles={"odd": "holdout"})
+    found = Evidence(
+        ToldLM(lambda _: answer(0.5)), {"forget": [], "authors": [], "odd": []}, name="x", roles={"odd": "holdout"}
+    )
     assert found.roles == {"forget": "forget", "authors": "general", "odd": "holdout"}
     assert found.of_role("holdout") == ("odd",)
 

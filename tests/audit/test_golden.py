@@ -257,9 +257,7 @@ def test_the_authors_logs_give_their_aggregates(model: str, definition: str, aut
     assert model_utility(terms) == pytest.approx(utility, abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("definition", "d", "p"), [("arithmetic", 0.41, 6.03e-23), ("geometric", 0.396667, 1.83e-21)]
-)
+@pytest.mark.parametrize(("definition", "d", "p"), [("arithmetic", 0.41, 6.03e-23), ("geometric", 0.396667, 1.83e-21)])
 def test_the_authors_logs_give_the_statistic_between_their_models(
     definition: str, d: float, p: float, authors: dict[str, Any]
 ) -> None:
@@ -279,4 +277,3 @@ def test_the_truth_ratio_of_the_authors_is_the_geometric_one(authors: dict[str, 
     for definition in ("geometric", "arithmetic"):
         worst = np.abs(np.exp(of_rows(part, definition)[2]) / logged - 1).max()
         assert (worst < 1e-4) == (definition == "geometric")
-

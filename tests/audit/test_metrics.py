@@ -120,7 +120,9 @@ def test_modelutility_is_the_harmonic_mean_of_its_terms() -> None:
     utility = score("modelutility", "retain", found)
     terms = [0.4, 1 / 3, 0.75] + [0.4 / 0.6, 1 / 3, 0.75] * 2
     assert utility.value == pytest.approx(harmonic_mean(terms))
-    assert utility.note.startswith("harmonic mean of 9 (geometric truth ratio): retain: probability 0.4000, rougel 0.3333")
+    assert utility.note.startswith(
+        "harmonic mean of 9 (geometric truth ratio): retain: probability 0.4000, rougel 0.3333"
+    )
     assert "world_facts: probability 0.6667" in utility.note
     assert utility.low == pytest.approx(utility.value) == utility.high
     fewer = score("modelutility", "retain", evidence(says, lambda _: "answer", retain=rows, general=some(3)))
@@ -259,7 +261,10 @@ def test_every_value_lies_within_its_bounds_and_its_interval(data: st.DataObject
         return memory[r.prompt, r.answer]
 
     n = data.draw(st.integers(1, 4))
-    sets = {role: [record(i + 10 * k, perturbed=("w",), paraphrases=("p",)) for i in range(n)] for k, role in enumerate(ROLES)}
+    sets = {
+        role: [record(i + 10 * k, perturbed=("w",), paraphrases=("p",)) for i in range(n)]
+        for k, role in enumerate(ROLES)
+    }
     text = data.draw(st.text(max_size=12))
     retrained = evidence(says, lambda _: text, **sets)
     found = evidence(says, lambda _: text, retrained=retrained, **sets)
@@ -277,7 +282,9 @@ def test_every_value_lies_within_its_bounds_and_its_interval(data: st.DataObject
             if made.low is not None:
                 assert low - 1e-9 <= made.low <= made.value + 1e-9
                 assert made.value - 1e-9 <= made.high <= high + 1e-9
-            assert all(np.isfinite(v) or metric.__class__.__name__ in ("MIALoss", "MIAMinK") for v in made.per_record.values())
+            assert all(
+                np.isfinite(v) or metric.__class__.__name__ in ("MIALoss", "MIAMinK") for v in made.per_record.values()
+            )
 
 
 @pytest.mark.parametrize("name", [e.name for e in METRICS])

@@ -61,7 +61,9 @@ def test_rouge_score_finds_no_word_where_we_do() -> None:
         assert rouge_l(text, text).recall == 1.0
 
 
-@pytest.mark.parametrize("text", ["a1\u200db", "ก\u0e49ก\u0e32", "e\u0301te\u0301", "x² y", "_a_b_", "İstanbul", "🙂 ok"])
+@pytest.mark.parametrize(
+    "text", ["a1\u200db", "ก\u0e49ก\u0e32", "e\u0301te\u0301", "x² y", "_a_b_", "İstanbul", "🙂 ok"]
+)
 def test_words_do_not_depend_on_how_characters_are_composed(text: str) -> None:
     from unicodedata import normalize
 

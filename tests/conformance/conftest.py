@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-
 from subjects import REQUEST, SUBJECTS, WHOLE, Subject, standing
+
 from unteach.edit.edit import Edit
 from unteach.lm.model import LM
 from unteach.registry import Entry

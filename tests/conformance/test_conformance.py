@@ -56,7 +56,7 @@ def test_a_failure_in_the_middle_leaves_the_model(lm: LM, subject: Subject, monk
 
 
 @pytest.mark.usefixtures("untouched")
-def test_it_changes_something_and_comes_off_bit_for_bit(lm: LM, subject: Subject, edit: Edit) -> None:
+def test_it_changes_something_and_comes_off_bit_for_bit(lm: LM, edit: Edit) -> None:
     before, digest = said(lm), lm.digest()
     with edit.on(lm):
         assert lm.digest() == edit.worn_digest != digest

@@ -107,7 +107,7 @@ def test_the_name_is_the_agreed_one(entry: registry.Entry) -> None:
 def test_unknown_things_are_refused_by_name() -> None:
     with pytest.raises(InputError, match=r"^there is no objective 'npoo'; did you mean 'npo'\?$"):
         registry.find("objective", "npoo")
-    with pytest.raises(InputError, match="there is no method 'zzzz'; there are .*finetune"):
+    with pytest.raises(InputError, match=r"there is no method 'zzzz'; there are .*finetune"):
         registry.build("method", "zzzz", {})
     with pytest.raises(InputError, match=r"^objective 'npo' has no option 'betta'; it has beta$"):
         registry.build("objective", "npo", {"betta": 1})

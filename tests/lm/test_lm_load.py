@@ -113,6 +113,12 @@ def without_tokenizer(folder: Path) -> None:
         file.unlink()
 
 
+def lacking_a_weight(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def index_to_nowhere(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "other.safetensors")
     index = {"metadata": {}, "weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}}
@@ -130,6 +136,7 @@ MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (truncated, "a safetensors file is damaged; copy or save the model again"),
     "half a header": (half_header, "a safetensors file is damaged; copy or save the model again"),
     "another shape": (of_another_shape, "its files do not fit together"),
+    "a weight is missing": (lacking_a_weight, "the weight 'model.layers.1.mlp.up_proj.weight' is missing; copy"),
     "no tokenizer": (without_tokenizer, "its files do not fit together|cannot be opened"),
     "a shard is missing": (index_to_nowhere, "cannot be opened|do not fit"),
 }

@@ -54,7 +54,7 @@ SETS = {
 MEANS: dict[str, tuple[Direction, dict[str, tuple[float, float, float, float]]]] = {
     "probability": ("target", {"forget": (0.97, 0.0004, 0.16, 0.14), "reworded": (0.71, 0.0003, 0.15, 0.13)}),
     "rougel": ("target", {"forget": (0.98, 0.01, 0.34, 0.31), "reworded": (0.74, 0.01, 0.33, 0.3)}),
-    "truthratio": ("target", {"forget": (0.18, 0.52, 0.66, 0.68)}),
+    "truthratio": ("target", {"forget": (0.18, 0.72, 0.66, 0.68)}),
     "exactmemorization": ("target", {"forget": (0.99, 0.02, 0.47, 0.45)}),
     "extractionstrength": ("down", {"forget": (0.93, 0.0, 0.06, 0.05)}),
     "mialoss": ("target", {"forget": (0.99, 0.44, 0.53, 0.51)}),
@@ -65,7 +65,9 @@ KEPT: dict[str, tuple[Direction, dict[str, tuple[float, float, float, float]]]] 
 }
 
 
-def _spread(mean: float, n: int, draw: Random) -> dict[str, float]:
+def _spread(name: str, mean: float, n: int, draw: Random) -> dict[str, float]:
+    if name == "truthratio":  # a ratio of probabilities: it may exceed 1
+        return {f"r{i:03d}": round(mean * exp(draw.gauss(0, 0.6)), 6) for i in range(n)}
     values = [min(1.0, max(0.00002, mean * exp(draw.gauss(0, 0.35)))) for _ in range(n)]
     scale = mean / (sum(values) / n) if mean else 0.0
     return {f"r{i:03d}": round(min(1.0, v * scale), 6) for i, v in enumerate(values)}
@@ -79,7 +81,7 @@ def _measured(name: str, direction: Direction, n: int, mean: float, draw: Random
         low=max(0.0, mean - half),
         high=min(1.0, mean + half),
         n=n,
-        per_record=_spread(mean, n, draw),
+        per_record=_spread(name, mean, n, draw),
         direction=direction,
     )
 
@@ -107,11 +109,11 @@ def _rows() -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _gates(kept: float, fluent: float, near: float | None, *, held: tuple[bool, bool, bool | None]) -> tuple[Gate, ...]:
+def _gates(kept: float, fluent: float, gap: float, *, held: bool) -> tuple[Gate, ...]:
     return (
-        Gate("Retain probability as a share of the original's", held[0], kept, 0.95),
-        Gate("Perplexity on general text as a multiple of the original's", held[1], fluent, 1.1),
-        Gate("Distance to the retrained model on the forget set", held[2], near, 0.05, "mean of two metrics"),
+        Gate("probability kept on retain", held, kept, 0.95, "a share of what the original has"),
+        Gate("perplexity on general", held, fluent, 1.1, "a multiple of the original's"),
+        Gate("probability on forget, difference to retrained", held, gap, 0.05),
         Gate("Still not recalled after a short relearning", None, None, 0.2, "the attack was not asked for"),
     )
 
@@ -164,12 +166,12 @@ def rich() -> Report:
         verdicts={
             "ga": Verdict(
                 "broken",
-                _gates(0.002, 4.6e12, 0.29, held=(False, False, False)),
+                _gates(0.002, 4.6e12, -0.1396, held=False),
                 "The model no longer answers anything, so its silence on the forget set shows nothing.",
             ),
             "default": Verdict(
                 "forgotten",
-                _gates(0.979, 1.02, 0.03, held=(True, True, True)),
+                _gates(0.979, 1.02, 0.02, held=True),
                 "On the forget set it is as far from the original as the retrained model, and what had to stay stayed.",
             ),
         },
@@ -202,9 +204,11 @@ def rich() -> Report:
         trajectory=tuple(
             {
                 "step": step,
-                "forget": round(0.16 + 0.81 * exp(-step / 22), 4),
-                "retain": round(0.94 + 0.02 * exp(-step / 30) - 0.03 * exp(-(((step - 25) / 12) ** 2)), 4),
                 "loss": round(0.4 + 1.9 * exp(-step / 18), 4),
+                "forget_probability": round(0.16 + 0.81 * exp(-step / 22), 4),
+                "forget_exact": round(0.47 + 0.52 * exp(-step / 30), 4),
+                "retain_probability": round(0.94 + 0.02 * exp(-step / 30) - 0.03 * exp(-(((step - 25) / 12) ** 2)), 4),
+                "retain_exact": round(0.97 - 0.02 * exp(-(((step - 25) / 12) ** 2)), 4),
             }
             for step in range(0, 121, 5)
         ),

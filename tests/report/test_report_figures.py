@@ -154,3 +154,13 @@ def test_extreme_values_are_drawn():
     assert "forget: probability of the answer (f)" in drawn["forget-utility"]
     assert "10 or more at the right edge" in drawn["loss"]
     assert "$x$ 漢字 _hidden" in drawn["truth-ratio"]
+    assert ">10000</text>" in drawn["truth-ratio"]
+    assert not any("mathdefault" in svg for svg in drawn.values())
+
+
+def test_a_trajectory_has_a_panel_for_each_quantity(drawn):
+    texts = re.findall(r">([^<>]+)</text>", drawn["trajectory"])
+    assert [t for t in texts if t in ("probability", "exact", "loss")] == ["probability", "exact", "loss"]
+    assert (texts.count("forget"), texts.count("retain")) == (2, 2)
+    plain = replace(made_up.empty(), trajectory=({"step": 0, "forget": 1.0}, {"step": 9, "forget": 0.0, "retain": 1.0}))
+    assert {"forget", "retain"} <= set(re.findall(r">([^<>]+)</text>", figures(plain)["trajectory"]))

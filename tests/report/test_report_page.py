@@ -155,8 +155,9 @@ def test_structure_for_screen_readers(page):
 def test_verdicts_and_gates_are_sentences(rich):
     assert "Broken" not in rich.text  # capitals are the style's doing
     assert "gradient ascent broken The model lost abilities that had to stay" in rich.text
-    assert "Retain probability as a share of the original's 0.979, at least 0.95 was asked : held" in rich.text
-    assert "at most 1.1 was asked : not held" in rich.text
+    assert "Probability of the answer kept on retain 0.979, at least 0.95 was asked : held" in rich.text
+    assert "Perplexity on general 4.6×10¹², at most 1.1 was asked : not held" in rich.text
+    assert "difference to retrained −0.14, at most 0.05 either way was asked : not held" in rich.text
     assert "the limit is 0.2 : not measured (the attack was not asked for)" in rich.text
 
 

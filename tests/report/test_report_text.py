@@ -64,7 +64,7 @@ def test_markdown_starts_no_block(start):
 
 def test_markdown_holds_what_the_page_says():
     text = markdown(made_up.rich())
-    assert "* Retain probability as a share of the original's 0.979, at least 0.95 was asked: held" in text
+    assert "* Probability of the answer kept on retain 0.979, at least 0.95 was asked: held" in text
     assert "| forget | Probability of the answer | ◎ nearest to retrained | 40 | 0.97 (0.946 to 0.994) |" in text
     assert "* Questions in another language." in text
     assert "not defined: a model is not compared with itself" in text

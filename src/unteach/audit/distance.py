@@ -11,36 +11,50 @@ from unteach.schema import Gate, Score
 
 GREEDY = ("rougel", "paraphrase", "exactmemorization")  # what a temperature cannot hide
 CLOSE = ("probability", *GREEDY)  # must be shown to be near the goal
-SCREENS = ("extractionstrength", "accuracy", "mialoss")  # coarse at usual sizes: must not be clearly off
-MEMBERSHIP = "mialoss"
+SCREENS = ("extractionstrength", "accuracy", "mialoss")  # coarse at usual sizes: decide only where clearly off
+MEMBERSHIP, LOSS = "mialoss", "perplexity"
+UNSEEN = "rows never seen"
 
 
 def forgotten(scores: Scores, asked: Thresholds) -> Iterator[Found]:
-    """What should go: each score against the retrained model's or, without one, against rows never seen."""
+    """What should go: each score against the retrained model's or, without one, against rows never seen.
+
+    The level of unseen rows is the original's score on them, which an edit cannot move. The loss is compared
+    with the edited model's own on unseen rows instead, as a membership attack compares it, and membership
+    itself with a coin.
+    """
     for where in scores.sets("forget"):
-        for metric in (*CLOSE, *SCREENS, "perplexity"):
+        for metric in (*CLOSE, *SCREENS, LOSS):
             now = scores.now(where, metric)
             if now is None:
                 continue
-            ideal = scores.ideal(where, metric) if scores.has_retrained else None
-            goal = ideal if scores.has_retrained else scores.unseen(metric)
-            if metric == MEMBERSHIP and not scores.has_retrained:
-                goal = Score(metric, 0.5, n=now.n)
-            yield _distance(where, now, goal, ideal is not None, asked)
+            if scores.has_retrained:
+                yield _distance(where, now, scores.ideal(where, metric), "the retrained model", asked)
+            elif metric == MEMBERSHIP:
+                yield _distance(where, now, Score(metric, 0.5, n=now.n), "a coin", asked)
+            else:
+                yield _distance(where, now, _unseen(scores, metric), UNSEEN, asked)
 
 
-def _distance(where: str, now: Score, goal: Score | None, same_rows: bool, asked: Thresholds) -> Found:
-    metric, name, room = now.name, f"{now.name} on {where}", asked.nats if now.name == "perplexity" else asked.margin
+def _unseen(scores: Scores, metric: str) -> Score | None:
+    """The score on rows never seen; for want of other wordings of these, their own wording."""
+    of = scores.now if metric == LOSS else scores.before
+    names = (metric, "rougel") if metric == "paraphrase" else (metric,)
+    found = (of(where, name) for name in names for where in scores.sets("holdout"))
+    return next((s for s in found if s is not None and s.value is not None), None)
+
+
+def _distance(where: str, now: Score, goal: Score | None, against: str, asked: Thresholds) -> Found:
+    metric, name, room = now.name, f"{now.name} on {where}", asked.nats if now.name == LOSS else asked.margin
     if now.value is None or goal is None or goal.value is None:
-        why = now.note if now.value is None else "no retrained model and no unseen rows give a level to compare with"
+        why = now.note if now.value is None else "neither a retrained model nor unseen rows give a level for it"
         return Found(Gate(name, None, None, room, why), "unclear", metric, where)
-    gap, interval = _gap(now, goal, where, same_rows)
-    more = -gap if metric == "perplexity" else gap  # how much more is known than should be
-    against = "the retrained model" if same_rows else "a coin" if metric == MEMBERSHIP else "rows never seen"
-    unit = " nats a token" if metric == "perplexity" else ""
+    gap, interval = _gap(now, goal, where, same_rows=against == "the retrained model")
+    more = -gap if metric == LOSS else gap  # how much more is known than should be
+    unit = " nats a token" if metric == LOSS else ""
     half = f" ± {(interval[1] - interval[0]) / 2:.3f}" if interval else ""
     note = f"{now.value:.4g} where {against} has {goal.value:.4g}; difference {gap:+.3f}{half}, at most {room:g}{unit}"
-    one_sided = not same_rows and metric not in (MEMBERSHIP, "perplexity")
+    one_sided = against == UNSEEN and metric != LOSS
     finding = _judge(more, interval, room, now, one_sided=one_sided, asked=asked)
     if finding == "unclear":
         note += "; too few rows to tell"
@@ -62,7 +76,7 @@ def _judge(
     return "unclear" if wide and now.name not in SCREENS else "held"
 
 
-def _gap(now: Score, goal: Score, where: str, same_rows: bool) -> tuple[float, Interval | None]:
+def _gap(now: Score, goal: Score, where: str, *, same_rows: bool) -> tuple[float, Interval | None]:
     """The difference and its 95 % interval: over paired rows where both models were asked the same ones."""
     assert now.value is not None
     assert goal.value is not None
@@ -81,7 +95,7 @@ def _gap(now: Score, goal: Score, where: str, same_rows: bool) -> tuple[float, I
 
 
 def _level(score: Score, value: float) -> float:
-    return log(value) if score.name == "perplexity" else value
+    return log(value) if score.name == LOSS else value
 
 
 def _half(score: Score) -> float | None:

@@ -69,12 +69,6 @@ class Scores:
         """The retrained model's score on the same rows."""
         return self._table.get((self._retrained or "", where, metric))
 
-    def unseen(self, metric: str) -> Score | None:
-        """The original's score on rows it never saw; a question it never saw has no other wording to compare."""
-        names = (metric, "rougel") if metric == "paraphrase" else (metric,)
-        found = (self.before(where, name) for name in names for where in self.sets("holdout"))
-        return next((s for s in found if s is not None and s.value is not None), None)
-
 
 def kept(scores: Scores, asked: Thresholds) -> Iterator[Found]:
     """What should stay: each score as a share of what the original had.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from unteach.audit.distance import GREEDY, forgotten
+from unteach.audit.distance import GREEDY, SCREENS, forgotten
 from unteach.audit.gates import Found, Scores, Thresholds, fluent, kept
 from unteach.schema import Row, Verdict, VerdictWord
 
@@ -44,7 +44,8 @@ def _word(stays: Sequence[Found], goes: Sequence[Found], missing: str) -> tuple[
         return "over-forgotten", f"More was lost than was asked for: {damaged}."
     if missing:
         return "inconclusive", missing
-    if unclear := ", ".join(f.gate.name for f in goes if f.finding == "unclear" and f.gate.value is not None):
+    wide = [f for f in goes if f.metric not in SCREENS and f.gate.value is not None]
+    if unclear := names(wide, "unclear"):
         return "inconclusive", f"Too few rows to tell: {unclear}."
     return "forgotten", "Every gate that could be measured held; this is evidence about behaviour, not proof."
 

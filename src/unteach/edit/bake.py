@@ -23,19 +23,22 @@ from unteach.schema import InputError
 ABOUT = "unteach.json"  # what a release says of itself: how text is laid out, what it stands on
 
 
-def bake(edit: Edit | None, lm: LM, folder: Path) -> str:
+def bake(edit: Edit | None, lm: LM, folder: Path, *, card: str = "") -> str:
     """Write a whole model with the edit (and a user's own adapter) multiplied in; returns its digest.
 
+    `card` is the text of its README.md.
     Refuses what weights cannot express: activation maps and guards.
     """
     if edit is not None and (edit.activations or edit.guards):
         raise InputError("this edit acts while the model runs and cannot be baked into weights; release it as it is")
+    if edit is not None:
+        edit.check_base(lm)
     state = baked_state(edit, lm)
     staged = staged_beside(folder)
     with quiet():
         _skeleton(lm, state).save_pretrained(staged)
     lm.tokenizer.save_pretrained(staged)
-    _about(staged, lm, {})
+    _about(staged, lm, {}, card)
     publish(staged, folder)
     return weights_digest(state)
 
@@ -49,9 +52,8 @@ def baked_state(edit: Edit | None, lm: LM) -> dict[str, Tensor]:
             continue
         plain = plain_name(name)
         value = tensor.detach()
-        owner = lm.model.get_submodule(name.removesuffix(".base_layer.weight")) if ".base_layer." in name else None
-        if isinstance(owner, LoraLayer) and name.endswith("weight"):
-            value = _merged(owner, value)
+        if name.endswith(".base_layer.weight"):
+            value = _merged(lm.model.get_submodule(name.removesuffix(".base_layer.weight")), value)
         state[plain] = through(chains.pop(plain, ()), value)
     if chains:
         raise InputError(f"the model has no weight '{next(iter(chains))}' that this edit changes; load its own model")
@@ -59,7 +61,8 @@ def baked_state(edit: Edit | None, lm: LM) -> dict[str, Tensor]:
     return state
 
 
-def _merged(owner: LoraLayer, value: Tensor) -> Tensor:
+def _merged(owner: nn.Module, value: Tensor) -> Tensor:
+    assert isinstance(owner, LoraLayer)
     for adapter in owner.active_adapters:
         if adapter in owner.lora_A:
             value = value + owner.get_delta_weight(adapter)
@@ -88,8 +91,9 @@ def _skeleton(lm: LM, state: Mapping[str, Tensor]) -> Any:
     return model
 
 
-def save_adapter(edit: Edit, lm: LM, folder: Path) -> None:
-    """Write an edit made of low-rank terms as a PEFT adapter over the model it was made on."""
+def save_adapter(edit: Edit, lm: LM, folder: Path, *, card: str = "") -> None:
+    """Write an edit made of low-rank terms as a PEFT adapter over the model it was made on; `card` is its README.md."""
+    edit.check_base(lm)
     staged = staged_beside(folder)
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
@@ -106,7 +110,7 @@ def save_adapter(edit: Edit, lm: LM, folder: Path) -> None:
     (staged / "adapter_config.json").write_text(json.dumps(_adapter_config(lm, ranks), indent=2), encoding="utf-8")
     lm.tokenizer.save_pretrained(staged)
     over = {"over_adapter": str(Path(lm.source).resolve())} if lm.adapter is not None else {}
-    _about(staged, lm, over)
+    _about(staged, lm, over, card)
     publish(staged, folder)
 
 
@@ -116,7 +120,7 @@ def _adapter_config(lm: LM, ranks: Mapping[str, int]) -> dict[str, Any]:
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": str(Path(base).resolve()) if Path(base).is_dir() else base,
+        "base_model_name_or_path": str(Path(base).resolve()) if base and Path(base).is_dir() else base,
         "r": rank,
         "lora_alpha": rank,
         "rank_pattern": {p: r for p, r in ranks.items() if r != rank},
@@ -129,22 +133,49 @@ def _adapter_config(lm: LM, ranks: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _about(folder: Path, lm: LM, more: Mapping[str, str]) -> None:
+def _about(folder: Path, lm: LM, more: Mapping[str, str], card: str) -> None:
+    if card:
+        (folder / "README.md").write_text(card, encoding="utf-8")
     about = {"template": {"pattern": lm.template.pattern, "eos": lm.template.eos, "system": lm.template.system}}
     (folder / ABOUT).write_text(json.dumps(about | dict(more), indent=2), encoding="utf-8")
 
 
 def staged_beside(folder: Path) -> Path:
-    staged = folder.parent / f".{folder.name}-writing"
-    shutil.rmtree(staged, ignore_errors=True)
+    """An empty folder to write the next one in."""
+    mend(folder)
+    staged = _beside(folder, "writing")
     staged.mkdir(parents=True)
     return staged
 
 
 def publish(staged: Path, folder: Path) -> None:
-    """Let the finished folder take the place of the old one, if there is one."""
-    for path in staged.iterdir():
+    """Let the finished folder take the place of the old one, if there is one; neither is ever seen half there."""
+    for path in (*staged.rglob("*"), staged):
         sync(path)
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        folder.rename(_beside(folder, "old"))
     staged.rename(folder)
     sync(folder.parent)
+    shutil.rmtree(_beside(folder, "old"), ignore_errors=True)
+
+
+def withdraw(folder: Path) -> None:
+    """Remove a folder, which is never seen half there."""
+    mend(folder)
+    if folder.exists():
+        folder.rename(_beside(folder, "writing"))
+        sync(folder.parent)
+        mend(folder)
+
+
+def mend(folder: Path) -> None:
+    """Put right what a killed process left: the old folder where the new one was not yet in place, nothing beside it."""
+    old = _beside(folder, "old")
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for path in (old, _beside(folder, "writing")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.parent / f".{folder.name}-{what}"

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 PLACE: ContextVar[Path | None] = ContextVar("checkpoints", default=None)
+TENSORS, NOTES = "state.safetensors", "notes.json"
 KEPT = 2  # the newest, and the one before it should the disk lose the newest
 
 
@@ -46,13 +47,14 @@ def save(state: State, fingerprint: str) -> None:
     folder = PLACE.get()
     if folder is None:
         return
+    folder = folder / fingerprint[:16]  # several trainings may keep theirs in one place
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{state.step:08d}"
-    staged = folder / f".{final.name}-{os.getpid()}"
-    shutil.rmtree(staged, ignore_errors=True)
+    staged = folder / ".writing"
+    shutil.rmtree(staged, ignore_errors=True)  # what a killed process left
     staged.mkdir()
-    save_file({k: v.detach().cpu().contiguous() for k, v in state.tensors.items()}, staged / "state.safetensors")
-    write(staged / "notes.json", json.dumps({"step": state.step, "fingerprint": fingerprint, "notes": state.notes}))
+    save_file({k: v.detach().cpu().contiguous() for k, v in state.tensors.items()}, staged / TENSORS)
+    write(staged / NOTES, json.dumps({"step": state.step, "fingerprint": fingerprint, "notes": state.notes}))
     files = {p.name: file_digest(p) for p in sorted(staged.iterdir())}
     write(staged / "manifest.json", json.dumps(files))
     for path in staged.iterdir():
@@ -61,28 +63,32 @@ def save(state: State, fingerprint: str) -> None:
     shutil.rmtree(final, ignore_errors=True)
     os.replace(staged, final)
     sync(folder)
-    for old in sorted(folder.glob("step-*"))[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    others = sorted(p for p in folder.glob("step-*") if p != final)
+    kept = [p for p in others if p < final][1 - KEPT :]  # a later one is damaged, or this training would have found it
+    for other in others:
+        if other not in kept:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def newest(fingerprint: str) -> State | None:
     """The newest whole checkpoint of the same training; anything half-written or of another one is passed over."""
     folder = PLACE.get()
-    for path in sorted(folder.glob("step-*"), reverse=True) if folder is not None else ():
+    found = (folder / fingerprint[:16]).glob("step-*") if folder is not None else ()
+    for path in sorted(found, reverse=True):
         if not whole(path):
             continue
-        kept = json.loads((path / "notes.json").read_text())
+        kept = json.loads((path / NOTES).read_text())
         if kept["fingerprint"] == fingerprint:
-            return State(kept["step"], load_file(path / "state.safetensors"), kept["notes"])
+            return State(kept["step"], load_file(path / TENSORS), kept["notes"])
     return None
 
 
 def whole(folder: Path) -> bool:
-    """Whether a folder holds a manifest and every file in it is as the manifest says."""
+    """Whether a folder holds a manifest and every file of a checkpoint as the manifest says."""
     try:
-        files: dict[str, str] = json.loads((folder / "manifest.json").read_text())
-        return all(file_digest(folder / name) == digest for name, digest in files.items())
-    except (OSError, ValueError, AttributeError):
+        files = json.loads((folder / "manifest.json").read_text())
+        return bool(files == {name: file_digest(folder / name) for name in (NOTES, TENSORS)})
+    except (OSError, ValueError, RecursionError):
         return False
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -77,7 +77,7 @@ class Edit:
             raise InputError("the second edit was not made on the model that wears the first; make it there")
         return Edit(
             base=self.base,
-            weights=_joined(self.weights, other.weights),
+            weights=_over(self.weights, other.weights),
             activations=_joined(self.activations, other.activations),
             guards=self.guards + other.guards,
             made_by=f"{self.made_by} + {other.made_by}",
@@ -121,12 +121,12 @@ class Edit:
     @cached_property
     def _own(self) -> tuple[str]:
         described, tensors = describe(self)
-        sha = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-        for name in sorted(tensors):
-            tensor = tensors[name].detach().cpu().contiguous()
-            sha.update(f"{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\x1e".encode())
-            sha.update(tensor.flatten().view(torch.uint8).numpy().data)
-        return (sha.hexdigest(),)
+
+        def content(name: str) -> Iterable[memoryview]:
+            flat = tensors[name].detach().cpu().contiguous().flatten()
+            return (flat.view(torch.uint8).numpy().data,)
+
+        return (digest_of(described, tensors, content),)
 
 
 def describe(edit: Edit) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -148,6 +148,29 @@ def describe(edit: Edit) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return described, tensors
 
 
+def digest_of(
+    described: Mapping[str, Any], tensors: Mapping[str, Tensor], content: Callable[[str], Iterable[bytes | memoryview]]
+) -> str:
+    """The digest of what `describe` gave; `content` yields the bytes of a tensor, which are not read from it here."""
+    sha = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
+    for name in sorted(tensors):
+        sha.update(f"{name}\x1f{tensors[name].dtype}\x1f{tuple(tensors[name].shape)}\x1e".encode())
+        for part in content(name):
+            sha.update(part)
+    return sha.hexdigest()
+
+
+def _over(
+    first: Mapping[str, tuple[Patch, ...]], second: Mapping[str, tuple[Patch, ...]]
+) -> dict[str, tuple[Patch, ...]]:
+    """The chains of both. A low-rank term stays over the weight that the second edit found under it and changed."""
+    chains = _joined(first, second)
+    for name in first.keys() & second.keys():
+        (dense, low), (later, lower) = split(first[name]), split(second[name])
+        chains[name] = (*dense, *later, *low, *lower)
+    return chains
+
+
 def _joined(first: Mapping[str, tuple[Any, ...]], second: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
     return {
         name: (*first.get(name, ()), *second.get(name, ())) for name in (*first, *(n for n in second if n not in first))
@@ -162,7 +185,9 @@ def _wear_weights(edit: Edit, lm: LM, stack: ExitStack) -> None:
         parameter = parameters[name]
         module = _owner(lm.model, parameter)
         linear = isinstance(module, nn.Linear) or stored_in_out(module)
-        dense, low = split(chain) if linear else (chain, ())
+        dense, low = split(chain)
+        if low and not linear:
+            raise InputError(f"weight '{name}' is of no linear map, over which a low-rank term could lie; use Add")
         if parameter.is_meta or type(parameter.data) is not Tensor:
             raise InputError("an edit cannot be worn by a sharded or offloaded model; bake it and load the result")
         if dense:

@@ -95,7 +95,9 @@ def split(chain: Sequence[Patch]) -> tuple[tuple[Patch, ...], tuple[AddOuter, ..
 
 
 def scaled(chain: Sequence[Patch], alpha: float) -> tuple[Patch, ...]:
-    """The chain with `alpha` times its change; low-rank chains stay low-rank."""
+    """The chain with `alpha` times its change; low-rank chains stay low-rank, and all of it is the chain itself."""
+    if alpha == 1:
+        return tuple(chain)
     if all(isinstance(p, AddOuter) for p in chain):
         return tuple(AddOuter(p.left, p.right, alpha * p.scale) for p in chain if isinstance(p, AddOuter))
     return (Lerp(alpha, tuple(chain)),)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from unteach.edit import seal
-from unteach.edit.bake import bake, baked_state, publish, save_adapter, staged_beside
+from unteach.edit.bake import bake, baked_state, mend, publish, save_adapter, staged_beside, withdraw
 from unteach.edit.checkpoint import sync, write
 from unteach.edit.edit import Edit, describe
 from unteach.edit.store import of_description
@@ -26,8 +26,10 @@ from unteach.schema import InputError
 Form = Literal["baked", "adapter"]
 
 
-def release(edit: Edit, lm: LM, folder: Path, *, form: Form = "baked", about: Mapping[str, Any] | None = None) -> None:
-    """Write `release` and the sealed `private`; `about` goes into run.json."""
+def release(
+    edit: Edit, lm: LM, folder: Path, *, form: Form = "baked", about: Mapping[str, Any] | None = None, card: str = ""
+) -> None:
+    """Write `release` with `card` as its README.md, the sealed `private`, and last run.json with `about` in it."""
     private = folder / "private"
     before = baked_state(None, lm)
     originals = {n: before[n] for n in edit.weights} if form == "baked" else {}
@@ -35,9 +37,9 @@ def release(edit: Edit, lm: LM, folder: Path, *, form: Form = "baked", about: Ma
     sealed = {f"edit.{k}": t for k, t in tensors.items()} | {f"original.{k}": t for k, t in originals.items()}
     notes = {"edit": described, "form": form, "base": weights_digest(before)}
     if form == "baked":
-        after = bake(edit, lm, folder / "release")
+        after = bake(edit, lm, folder / "release", card=card)
     else:
-        save_adapter(edit, lm, folder / "release")
+        save_adapter(edit, lm, folder / "release", card=card)
         after = edit.worn_digest
     for old in (private / "key", private / "sealed"):
         if old.exists():
@@ -65,7 +67,7 @@ def undo(folder: Path) -> str:
     notes, tensors = _unsealed(folder)
     base = str(notes["base"])
     if notes["form"] == "adapter":
-        shutil.rmtree(folder / "release", ignore_errors=True)
+        withdraw(folder / "release")
     else:
         originals = {k.removeprefix("original."): t for k, t in tensors.items() if k.startswith("original.")}
         _restore(folder / "release", originals, base)
@@ -75,26 +77,32 @@ def undo(folder: Path) -> str:
 
 def _restore(model: Path, originals: Mapping[str, Tensor], base: str) -> None:
     staged = staged_beside(model)
+    if not model.is_dir():
+        raise InputError(f"{model}: is gone; copy it back, then undo")
     shutil.copytree(model, staged, dirs_exist_ok=True)
     for shard in sorted(staged.glob("*.safetensors")):
         tensors = load_file(shard)
         save_file({n: originals.get(n, t) for n, t in tensors.items()}, shard, metadata={"format": "pt"})
-    if load_model(staged).digest() != base:
+    if load_model(staged, dtype="auto").digest() != base:
         shutil.rmtree(staged)
         raise InputError(f"{model}: changed since it was written; the original cannot be restored there")
     publish(staged, model)
 
 
 def finalise(folder: Path) -> None:
-    """Destroy `private`: after this nothing in the folder knows what was forgotten, and nothing can be undone."""
+    """Destroy `private`: after this nothing in the folder knows what was forgotten, and nothing can be undone.
+
+    Once begun it can only be finished: after an interruption the same call goes on.
+    """
     run = read_run(folder)
     private = folder / "private"
-    if not private.is_dir():
-        raise InputError(f"{folder}: there is no private part; it was finalised before")
+    if run["state"] == "final":
+        raise InputError(f"{folder}: it was finalised before; there is no private part")
+    mend(folder / "release")  # an undo that was interrupted leaves the original there
     for path in sorted(private.rglob("*"), key=lambda p: p.name != "key"):  # the key first
         if path.is_file() and not path.is_symlink():
             seal.destroy(path)
-    shutil.rmtree(private)
+    shutil.rmtree(private, ignore_errors=True)
     sync(folder)
     _note(folder, {k: v for k, v in run.items() if k not in ("base", "edit", "request")} | {"state": "final"})
 

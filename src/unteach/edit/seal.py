@@ -39,7 +39,7 @@ def new_key(path: Path) -> bytes:
 def seal(path: Path, key: bytes, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     """Write the header and the tensors, encrypted; the file appears when it is whole."""
     shapes = {n: [str(t.dtype).removeprefix("torch."), list(t.shape)] for n, t in tensors.items()}
-    staged = path.with_name(f".{path.name}-{os.getpid()}")
+    staged = path.with_name(f".{path.name}-writing")
     cipher, count = AESGCM(key), 0
     with staged.open("wb") as file:
         for count, part in enumerate(_parts(header, shapes, tensors)):
@@ -80,7 +80,11 @@ def unseal(path: Path, key: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _opened(path: Path, key: bytes) -> Iterator[bytes]:
     cipher, index = AESGCM(key), 0
     with path.open("rb") as file:
+        left = path.stat().st_size
         while size := int.from_bytes(file.read(8), "big"):
+            left -= 8 + size
+            if left < 0:
+                raise InvalidTag
             body = file.read(size)
             last = len(body) == NONCE + 16
             if last:

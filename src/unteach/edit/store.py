@@ -1,20 +1,23 @@
 """Edits on disk: `edit.safetensors` beside `edit.json`. Tensors are mapped into memory when read, not copied."""
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
-from unteach.edit.checkpoint import file_digest, write
-from unteach.edit.edit import Edit, describe
+from unteach.edit.checkpoint import file_digest, sync, write
+from unteach.edit.edit import Edit, describe, digest_of
 from unteach.edit.maps import MAPS
 from unteach.edit.patches import unpack, unpack_as
 from unteach.registry import build
 from unteach.schema import Guarantee, InputError
 
 FORMAT = 1
+PART = 1 << 20  # bytes read at once
 
 
 def save(edit: Edit, folder: str | Path) -> None:
@@ -23,7 +26,8 @@ def save(edit: Edit, folder: str | Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     described, tensors = describe(edit)
     staged = place / ".edit.safetensors"
-    save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, staged)
+    save_file(_apart(tensors), staged)
+    sync(staged)
     described |= {
         "format": FORMAT,
         "sha256": file_digest(staged),
@@ -33,6 +37,18 @@ def save(edit: Edit, folder: str | Path) -> None:
     staged.rename(place / "edit.safetensors")
     write(place / ".edit.json", json.dumps(described, indent=1))
     (place / ".edit.json").rename(place / "edit.json")
+    sync(place)
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share no memory, as the format wants them."""
+    found, seen = {}, set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().cpu().contiguous()
+        where = whole.untyped_storage().data_ptr()
+        found[name] = whole.clone() if where in seen else whole
+        seen.add(where)
+    return found
 
 
 def load(folder: str | Path) -> Edit:
@@ -46,11 +62,30 @@ def load(folder: str | Path) -> Edit:
         with safe_open(tensors_file, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         edit = of_description(described, tensors)
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as damaged:
+        digest = digest_of(*describe(edit), _content(tensors_file))
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as damaged:
         raise InputError(f"{place / 'edit.json'}: not a description of an edit; copy the edit again") from damaged
-    if edit.digest() != described["digest"]:
+    if digest != described.get("digest"):
         raise InputError(f"{place}: the edit is not the one that was saved (its digest differs); copy it again")
+    vars(edit)["_own"] = (digest,)  # so that the mapped tensors are not read for it
     return edit
+
+
+def _content(path: Path) -> Callable[[str], Iterator[bytes]]:
+    """Reads the bytes of a tensor by its name, through the file and not through the mapping, which they would fill."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+
+    def content(name: str) -> Iterator[bytes]:
+        first, last = header[name]["data_offsets"]
+        with path.open("rb") as file:
+            file.seek(8 + size + first)
+            while first < last and (part := file.read(min(PART, last - first))):
+                first += len(part)
+                yield part
+
+    return content
 
 
 def of_description(described: dict[str, Any], tensors: dict[str, Any]) -> Edit:

@@ -44,6 +44,7 @@ class _Run:
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
     ended: str = ""
+    whole: bool = True  # false while a step is half taken
 
 
 def train(
@@ -103,8 +104,8 @@ def _loop(run: _Run) -> None:
     per_epoch = max(1, ceil(sum(s.epoch == 0 for s in run.steps) / run.plan.accumulate))
     updates = [run.steps[i : i + run.plan.accumulate] for i in range(0, len(run.steps), run.plan.accumulate)]
     every = max(1, round(run.plan.measure_every * per_epoch))
-    if not run.done and run.gauge.wanted:
-        _measure(run, every)
+    if run.gauge.wanted and not run.history:
+        _measure(run)
     saved, size = monotonic(), run.plan.checkpoint_every
     try:
         with Progress("training", len(updates), run.done) as progress:
@@ -112,13 +113,15 @@ def _loop(run: _Run) -> None:
                 loss = _update(run, updates[run.done], run.plan.rate(run.done, len(updates), per_epoch))
                 run.done += 1
                 if run.gauge.wanted and (run.done % every == 0 or run.done == len(updates)):
-                    _measure(run, every, loss)
+                    _measure(run, loss)
+                run.whole = True
                 progress.at(run.done, loss)
                 if run.done % size == 0 if size else monotonic() - saved > CHECKPOINT_SECONDS:
                     _save(run)
                     saved = monotonic()
     except KeyboardInterrupt:
-        _save(run)
+        if run.whole:
+            _save(run)
         raise
     finally:
         if run.plan.report_to:
@@ -141,6 +144,7 @@ def _update(run: _Run, group: Sequence[Step], rate: float) -> float:
                 )
             run.accelerator.backward(loss)
     run.accelerator.clip_grad_norm_(list(run.parts.parameters.values()), run.plan.clip)
+    run.whole = False
     run.optimiser.step()
     if run.plan.report_to:
         run.accelerator.log({"loss": total, "lr": rate}, step=run.done)
@@ -155,7 +159,7 @@ def _seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def _measure(run: _Run, every: int, loss: float | None = None) -> None:
+def _measure(run: _Run, loss: float | None = None) -> None:
     now = {"step": float(run.done), **({} if loss is None else {"loss": loss}), **run.gauge.read()}
     run.history.append(now)
     if run.plan.report_to:
@@ -165,7 +169,7 @@ def _measure(run: _Run, every: int, loss: float | None = None) -> None:
         if now["retain_exact"] < plan.stop_retain * before["retain_exact"]:
             run.ended = "the retain set fell below its floor"
             _put(run.parts.parameters, run.best)
-            run.history.append({**run.gauge.read(), "step": float(run.done - every)})
+            run.history.append({**run.gauge.read(), "step": run.history[-2]["step"]})
             return
         run.best = {name: p.detach().clone() for name, p in run.parts.parameters.items()}
     if plan.stop_forget is not None and now.get("forget_probability", 1.0) <= plan.stop_forget:

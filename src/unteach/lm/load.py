@@ -102,9 +102,11 @@ def _model(where: str, device: str, dtype: str) -> Any:
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     kind = dtype or ("float32" if place == "cpu" else "auto")
     config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(
-        where, config=config, dtype=kind, use_safetensors=True, trust_remote_code=False
+    model, info = AutoModelForCausalLM.from_pretrained(
+        where, config=config, dtype=kind, use_safetensors=True, trust_remote_code=False, output_loading_info=True
     )
+    if info["missing_keys"]:  # the library would draw them at random
+        raise InputError(f"{where}: the weight '{min(info['missing_keys'])}' is missing; copy or save the model again")
     return model.to(place)
 
 

@@ -85,13 +85,13 @@ class LM:
         return Pass(batch, lambda: self.logits(batch, weights), hidden)
 
     def _call(self, module: nn.Module, batch: Batch, weights: Mapping[str, Tensor] | None) -> Tensor:
+        inner = {f"model.{name}": value for name, value in self._stored(weights or {}).items()}
         self._prompt_end = batch.answer.int().argmax(1)
-        if not weights:
-            found: Tensor = module(batch)
+        try:
+            found: Tensor = functional_call(module, inner, (batch,)) if inner else module(batch)
             return found
-        inner = {f"model.{name}": value for name, value in self._stored(weights).items()}
-        replaced: Tensor = functional_call(module, inner, (batch,))
-        return replaced
+        finally:
+            self._prompt_end = None
 
     def _stored(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Plain names as the names under which the model (perhaps wrapped by PEFT) keeps them."""
@@ -100,9 +100,12 @@ class LM:
 
     def generate(self, prompts: Sequence[str | Record], max_new: int = 64) -> list[str]:
         """Greedy answers to prompts, in their order, with every guard in force."""
-        return generate(
-            self.model, self.encoder, prompts, max_new, guards=self.guards, pad=self.pad, started=self.started
-        )
+        try:
+            return generate(
+                self.model, self.encoder, prompts, max_new, guards=self.guards, pad=self.pad, started=self.started
+            )
+        finally:
+            self._prompt_end = None
 
     @contextmanager
     def tap(self, path: str, fn: Callable[[Tensor, Site], Tensor | None]) -> Iterator[None]:

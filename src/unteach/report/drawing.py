@@ -110,6 +110,22 @@ def panels(count: int, *, width: float = 4.7, height: float = 3.1) -> tuple[Any,
     return figure, [row[0] for row in axes]
 
 
+def head(axes: Any, text: str) -> None:
+    """A panel's title, at its upper left."""
+    axes.set_title(text, loc="left", fontsize=9.5, fontweight="bold", pad=3)
+
+
+def logarithmic(axes: Any) -> None:
+    """A logarithmic x axis whose ticks are plain numbers; four or five of them, whatever the span."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=9))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
 def label(figure: Any, panels: Sequence[tuple[Any, Sequence[Mark]]]) -> None:
     """Write the text of each mark beside its own curve or point, where it covers the least.
 

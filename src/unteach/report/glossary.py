@@ -29,8 +29,16 @@ TERMS: Mapping[str, Term] = {
     ),
     "truthratio": Term(
         "Truth ratio",
-        "Whether the model still tells the right answer from wrong ones of the same form; on the forget set, "
-        "a value near 1 means that it cannot.",
+        "Whether the model still tells the right answer from wrong ones of the same form: on what has to go, "
+        "1 means that it cannot; on what has to stay, that it never takes the wrong one.",
+    ),
+    "accuracy": Term(
+        "Right choices",
+        "How often the model finds the right answer likelier than every wrong one of the same form.",
+    ),
+    "paraphrase": Term(
+        "Overlap when asked in other words",
+        "How much of the recorded answer comes back when the question is put differently: 1 is all of it.",
     ),
     "forgetquality": Term(
         "Forget quality",
@@ -107,11 +115,17 @@ TERMS: Mapping[str, Term] = {
     ),
     "perplexity": Term(
         "Perplexity",
-        "How surprised the model is by ordinary text: 1 is not at all; a jump means that its language is damaged.",
+        "How surprised the model is by the recorded answers: 1 is not at all; a jump on what has to stay means "
+        "that the model is damaged.",
     ),
     "refusalrate": Term(
         "Refusals",
         "The share of questions that the model declines to answer.",
+    ),
+    "distinctoutputs": Term(
+        "Different answers",
+        "How many different answers the model gives to different questions; one that always says the same "
+        "scores low.",
     ),
     "ngramentropy": Term(
         "Variety of wording",

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from math import log
 from typing import Any
 
-from unteach.report.drawing import COLOURS, DASHES, INK, Mark, label, panels, strokes
+from unteach.report.drawing import COLOURS, DASHES, INK, Mark, head, label, logarithmic, panels, strokes
 from unteach.report.glossary import term
 from unteach.report.table import plane, role_of
 from unteach.report.visible import one_line
 from unteach.schema import Report, Score
 
 CEILING = 10.0  # nats: a word piece expected once in 22,000 is as good as never expected
+TINY = 1e-4  # truth ratios beyond it and its inverse are drawn there
 SETS = {
     "forget": (COLOURS["red"], DASHES[0]),
     "retain": (COLOURS["blue"], DASHES[1]),
@@ -52,14 +53,14 @@ def forget_utility(report: Report) -> Any:
 
 
 def truth_ratio(report: Report) -> Any:
-    """The share of forget records at or below each truth ratio (empirical distribution function)."""
+    """The share of forget records at or below each truth ratio R (empirical distribution function, log scale)."""
     where = _recorded(report, "forget", "truthratio")
     if where is None:
         return None
     figure, (axes,) = panels(1)
     marks: list[Mark] = []
     for name, score in _scores(report, "truthratio", where).items():
-        values = sorted(score.per_record.values())
+        values = sorted(min(1 / TINY, max(TINY, value)) for value in score.per_record.values())
         if not values:
             continue
         stroke = strokes(report)[name]
@@ -67,9 +68,9 @@ def truth_ratio(report: Report) -> Any:
         ys = [i / len(values) for i in range(len(values)) for i in (i, i + 1)]
         axes.plot(xs, ys, color=stroke.colour, linestyle=stroke.dash)
         marks.append((stroke.label, stroke.colour, xs, ys))
-    if max(x for _, _, xs, _ in marks for x in xs) > 3:
-        axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlabel("truth ratio: 0 tells true from false, 1 cannot")
+    logarithmic(axes)
+    axes.axvline(1, color=INK, alpha=0.45, linewidth=0.9, linestyle=(0, (2, 2)))
+    axes.set_xlabel("truth ratio: below 1 prefers the truth, above 1 the lie")
     axes.set_ylabel("share of forget records")
     label(figure, [(axes, marks)])
     return figure
@@ -91,7 +92,7 @@ def loss(report: Report) -> Any:
     edges = [top * i / 24 for i in range(25)]
     for axes, name in zip(rows, models, strict=True):
         _histograms(axes, {role: table[name] for role, table in held.items() if table.get(name)}, edges)
-        axes.set_title(strokes(report)[name].label, loc="left", fontsize=9.5, fontweight="bold", pad=2)
+        head(axes, strokes(report)[name].label)
         axes.set_yticks([])
     rows[-1].set_xlabel(
         f"loss in nats{f', {CEILING:.0f} or more at the right edge' if top >= CEILING else ''}: "
@@ -105,21 +106,28 @@ def loss(report: Report) -> Any:
 
 
 def trajectory(report: Report) -> Any:
-    """Forget and retain against the training step, and every other quantity in a panel of its own."""
+    """Each measured quantity against the training step, in a panel of its own, all sets of it together.
+
+    The keys are `{set}`, `{set}_{quantity}` or `{quantity}`.
+    """
     steps = [point for point in report.trajectory if "step" in point]
-    names = dict.fromkeys(key for point in steps for key in point if key != "step")
-    shared = [name for name in names if name in SETS]
-    rest = [name for name in names if name not in SETS][:3]
-    if not names:
+    parts: dict[str, list[str]] = {}
+    for key in dict.fromkeys(key for point in steps for key in point if key != "step"):
+        role, _, quantity = key.partition("_")
+        parts.setdefault(quantity if role in SETS else key, []).append(key)
+    if not parts:
         return None
-    parts = ([shared] if shared else []) + [[name] for name in rest]
-    figure, rows = panels(len(parts), height=1.9 + 1.0 * len(parts))
+    shown = sorted(parts.items(), key=lambda part: part[1][0].partition("_")[0] not in SETS)[:4]
+    figure, rows = panels(len(shown), height=1.6 + 1.0 * len(shown))
     named: list[list[Mark]] = []
-    for axes, part in zip(rows, parts, strict=True):
+    for axes, (quantity, keys) in zip(rows, shown, strict=True):
         marks: list[Mark] = []
-        for name in part:
-            points = [(point["step"], point[name]) for point in steps if name in point]
-            marks.append(_curve(axes, one_line(name, 26), name, points))
+        for key in keys:
+            kind = key.partition("_")[0]
+            points = [(point["step"], point[key]) for point in steps if key in point]
+            marks.append(_curve(axes, kind if kind in SETS else one_line(key, 26), kind, points))
+        if quantity not in keys:
+            head(axes, one_line(quantity, 40))
         axes.margins(y=0.16)
         named.append(marks)
     rows[-1].set_xlabel("training step")
@@ -141,10 +149,7 @@ def mixing(report: Report) -> Any:
             curve = [(p["alpha"], p[key]) for p in points if "alpha" in p and key in p]
             if curve:
                 marks.append(_curve(axes, key, key, curve))
-        axes.set_title(
-            known[name].label if name in known else one_line(name, 26), loc="left", fontsize=9.5,
-            fontweight="bold", pad=2,
-        )  # fmt: skip
+        head(axes, known[name].label if name in known else one_line(name, 26))
         axes.margins(y=0.16)
         named.append(marks)
     rows[-1].set_xlabel("share α of the edit: 0 is the model before, 1 the edited one")

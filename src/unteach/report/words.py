@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from unteach.report.glossary import TERMS
 from unteach.schema import Direction, Gate, GuaranteeKind, Score, VerdictWord
 
 Light = Literal["green", "amber", "red"]
@@ -148,19 +149,23 @@ def gate_state(gate: Gate) -> str:
 
 
 def gate_said(gate: Gate) -> str:
-    """What was measured and what was asked for, without the outcome.
+    """What was measured and what was asked for, without the outcome; a metric's name in front in plain words.
 
-    A gate does not say on which side of its threshold it lies; together with the outcome, the value does.
+    A gate does not say on which side of its threshold it lies; together with the outcome, the value does. A
+    negative value that misses a positive threshold by its size is a difference that may go either way.
     """
-    parts = [f"{gate.name} {number(gate.value)}" if gate.value is not None else gate.name]
-    if gate.threshold is not None:
-        limit = number(gate.threshold)
-        if gate.value is None or gate.passed is None or gate.value == gate.threshold:
-            parts.append(f"the limit is {limit}")
-        else:
-            above = gate.value > gate.threshold
-            parts.append(f"{'at least' if above == gate.passed else 'at most'} {limit} was asked")
-    return ", ".join(parts)
+    first, _, rest = gate.name.partition(" ")
+    name = " ".join(filter(None, (TERMS[first].title, rest))) if first in TERMS else gate.name
+    said = f"{name} {number(gate.value)}" if gate.value is not None else name
+    if gate.threshold is None:
+        return said
+    limit = number(gate.threshold)
+    if gate.value is None or gate.passed is None or gate.value == gate.threshold:
+        return f"{said}, the limit is {limit}"
+    if not gate.passed and -gate.value > gate.threshold > 0:
+        return f"{said}, at most {limit} either way was asked"
+    above = gate.value > gate.threshold
+    return f"{said}, {'at least' if above == gate.passed else 'at most'} {limit} was asked"
 
 
 def gate_sentence(gate: Gate) -> str:

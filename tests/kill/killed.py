@@ -1,0 +1,135 @@
+"""Work in a forked child that is killed at its n-th event: a step of training, or a change of the disk.
+
+Importing torch takes many seconds, so the children are forked from a warm parent. What was written but not yet
+forced onto the disk when a child was killed is cut in half, as a loss of power may leave it.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unteach.edit import bake, checkpoint, release, store, train
+
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
+WRITERS = ((checkpoint, "save_file"), (store, "save_file"), (bake, "save_file"), (release, "save_file"))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: what it returned (None if it was killed), and how many events it had seen."""
+
+    returned: Any
+    events: int
+
+
+def in_a_child(work: Callable[[], Any], place: Path, *, kill_at: int | None = None) -> Ended:
+    """Fork, do the work and return its JSON-able result; with `kill_at`, SIGKILL before that event (from 0)."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside the threads of a test runner
+        child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _live(work, place, kill_at, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        told = [json.loads(line) for line in pipe.read().splitlines()]
+    status = os.waitpid(child, 0)[1]
+    last = {kind: value for kind, value in told if kind != "synced"}
+    if kill_at is None or not os.WIFSIGNALED(status):
+        assert status == 0, last.get("failed")
+        return Ended(last["returned"], last["events"])
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    _lose_power(place, {tuple(value) for kind, value in told if kind == "synced"})
+    return Ended(None, kill_at)
+
+
+def _lose_power(place: Path, synced: set[tuple[int, ...]]) -> None:
+    for path in sorted(place.rglob("*")):
+        about = path.stat()
+        if path.is_file() and (about.st_ino, about.st_size, about.st_mtime_ns) not in synced:
+            os.truncate(path, about.st_size // 2)
+
+
+def _live(work: Callable[[], Any], place: Path, kill_at: int | None, pipe: int) -> None:
+    count = 0
+
+    def event() -> None:
+        nonlocal count
+        if count == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count += 1
+
+    def tell(kind: str, value: Any) -> None:
+        os.write(pipe, json.dumps([kind, value]).encode() + b"\n")
+
+    try:
+        _watch(event, tell, place)
+        tell("returned", work())
+        tell("events", count)
+        os._exit(0)
+    except BaseException:
+        tell("failed", traceback.format_exc())
+        os._exit(1)
+
+
+def _watch(event: Callable[[], None], tell: Callable[[str, Any], None], place: Path) -> None:
+    """Call `event` before and after each step of training, before each change below `place`, around each write."""
+
+    def heard(name: str, args: tuple[Any, ...]) -> None:
+        written = name == "open" and (set(args[1] or "") & set("wax+") or args[2] & (os.O_WRONLY | os.O_RDWR))
+        relative = name in ("os.remove", "os.rmdir") and args[-1] != -1  # inside of shutil.rmtree
+        if relative or ((written or name in CHANGES) and str(args[0]).startswith(str(place))):
+            event()
+
+    sync, update = os.fsync, train._update
+
+    def fsync(handle: int) -> None:
+        event()
+        sync(handle)
+        about = os.fstat(handle)
+        tell("synced", [about.st_ino, about.st_size, about.st_mtime_ns])
+
+    def updating(*args: Any) -> float:
+        event()
+        loss: float = update(*args)
+        event()
+        return loss
+
+    sys.addaudithook(heard)
+    os.fsync, train._update = fsync, updating
+    for module, name in WRITERS:
+        setattr(module, name, _around(getattr(module, name), event))
+
+
+def _around(real: Callable[..., None], event: Callable[[], None]) -> Callable[..., None]:
+    def writing(*args: Any, **more: Any) -> None:
+        event()
+        real(*args, **more)
+        event()
+
+    return writing
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """How many steps of training are taken inside."""
+    taken, update = [0], train._update
+
+    def updating(*args: Any) -> float:
+        taken[0] += 1
+        return update(*args)
+
+    train._update = updating
+    try:
+        yield taken
+    finally:
+        train._update = update
