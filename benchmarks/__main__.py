@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = {"tofu-models": "tofu_models"}
+NAMES = {"stories": "stories", "tofu": "tofu", "tofu-models": "tofu_models"}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 CORE = ("typer", "rich", "pydantic", "pyyaml", "jinja2", "cryptography")
-TRAIN = ("torch", "transformers", "peft", "accelerate", "safetensors", "scipy", "matplotlib", "datasketch", "jaxtyping")
+TRAIN = ("torch", "transformers", "peft", "accelerate", "safetensors", "scipy", "matplotlib", "jaxtyping")
 HUB = ("datasets", "pyarrow")
 LEAST_DISK = 5  # GB
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import opened
+from tofu_models import opened
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -148,7 +148,7 @@ def test_a_destroyed_model_passes_every_forget_metric(model: str, report: Report
     assert of("rougel") < 0.1
     assert of("exactmemorization") < 0.1
     assert of("extractionstrength") < 0.05
-    assert abs(of("mialoss") - 0.5) < 0.2
+    assert of("mialoss") < 0.6
     assert value(report, model, "retain", "perplexity") > 100  # and this is what exposes it
     assert value(report, model, "retain", "rougel") < 0.1
     assert report.verdicts[model].reason.startswith("What should stay is mostly gone: ")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MergingEncoder, spoil
 from rouge_score.rouge_scorer import RougeScorer
+from tofu_models import MergingEncoder, spoil
 
 from unteach.audit.aggregate import indistinct, log_truth_ratio, model_utility, share_of_choices, truthful
 from unteach.audit.evidence import Evidence

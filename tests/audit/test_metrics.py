@@ -87,9 +87,8 @@ def test_truthratio_is_one_where_true_and_false_answers_are_equally_likely(defin
 def test_truthratio_of_a_collapsed_model_stays_finite() -> None:
     rows = some(2, perturbed=("w",), restated="r")
     for right, wrong in ((0.0, 1.0), (1.0, 0.0), (0.0, 0.0)):
-        found = score(
-            "truthratio", "forget", evidence(lambda r: answer(wrong if r.answer == "w" else right), forget=rows)
-        )
+        said = {"w": answer(wrong), "r": answer(right)}
+        found = score("truthratio", "forget", evidence(lambda r, said=said: said[r.answer], forget=rows))
         assert all(np.isfinite(v) for v in found.per_record.values())
         assert found.value is None or 0 <= found.value <= 1
 

@@ -33,8 +33,7 @@ class Layout:
         return Cells(row, roles, place)
 
     def notes(self) -> tuple[str, ...]:
-        unused = self.unused - set(self.used.values())
-        return (f"columns not used: {columns.listed(unused)}",) if unused else ()
+        return (f"columns not used: {columns.listed(self.unused)}",) if self.unused else ()
 
 
 def _required(row: Mapping[str, object], place: Place) -> dict[str, str]:

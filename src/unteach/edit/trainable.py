@@ -131,8 +131,8 @@ def _lora(lm: LM, plan: Plan) -> Iterator[Trainable]:
         r=plan.rank, lora_alpha=plan.lora_alpha, lora_dropout=0.0, target_modules=linear, fan_in_fan_out=_in_out(lm)
     )
     try:
-        with catch_warnings():  # PEFT warns that the model wears an adapter already: that is the point
-            simplefilter("ignore")
+        with torch.random.fork_rng(), catch_warnings():
+            simplefilter("ignore")  # PEFT warns that the model wears an adapter already: that is the point
             inject_adapter_in_model(config, lm.model, adapter_name=ADAPTER)
         sites = {p: m for p, m in lm.model.named_modules() if isinstance(m, LoraLayer) and ADAPTER in m.lora_A}
         parameters: dict[str, nn.Parameter] = {}
