@@ -14,6 +14,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from unteach.lm.load import quiet
+
 BEGIN, END = 1, 2  # the ids llama2.c gives to <s> and </s>
 UNKNOWN, BYTES = 0, 3  # and to <unk> and the first of 256 byte tokens
 
@@ -35,7 +37,8 @@ def convert(checkpoint: Path, vocabulary: Path, out: Path) -> None:
         model = LlamaForCausalLM(config)
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
-    model.save_pretrained(out)
+    with quiet():
+        model.save_pretrained(out)
     pieces = read_vocabulary(vocabulary, config.vocab_size)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=byte_pairs(pieces),

@@ -3,30 +3,36 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from unteach.data.rows import printable
 from unteach.edit.plan import Plan
 from unteach.flags import Given, from_fields
-from unteach.recipe import Recipe, overrides, read_recipe
-from unteach.registry import KINDS, command, entries, entry, load_plugin
+from unteach.recipe import UNASKED, Before, Recipe, overrides, read_recipe
+from unteach.registry import KINDS, command, entries, hint, load_plugin
 from unteach.schema import InputError
 
 app = typer.Typer(
     name="unteach",
     help="Make language models forget, and show how well.",
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-LOOSE = {"allow_extra_args": True, "ignore_unknown_options": True}
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+LOOSE = {"ignore_unknown_options": True}
+INTERRUPTED = 130
+DISK = (EACCES, EDQUOT, ENOSPC, EPERM, EROFS)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(line: str) -> None:
@@ -38,45 +44,65 @@ def main() -> None:
     """Run a command; what the user can mend is one sentence and exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        app(standalone_mode=False)
-    except InputError as wrong:
-        err.print(f"unteach: {wrong}", markup=False)
-        sys.exit(2)
+        code = app(standalone_mode=False)
     except KeyboardInterrupt:
-        err.print("unteach: interrupted; the same command goes on where it was", markup=False)
-        sys.exit(130)
-    except ModuleNotFoundError as missing:
-        err.print(f"unteach: the package '{missing.name}' is missing; pip install 'unteach[train]'", markup=False)
-        sys.exit(2)
+        code = INTERRUPTED
     except BrokenPipeError:
         sys.exit(1)
     except Exception as wrong:
-        _usage(wrong)
+        sentence = _sentence(wrong)
+        if sentence is None:
+            raise
+        err.print(f"unteach: {printable(sentence)}", markup=False)
+        sys.exit(2)
+    if code == INTERRUPTED:  # typer makes an exit code of it
+        err.print("unteach: interrupted; give the same command again to go on", markup=False)
+    sys.exit(code)
 
 
-def _usage(wrong: Exception) -> None:
-    """Mistakes in the command line itself, as one sentence; anything else is a defect and keeps its traceback."""
-    formatted = getattr(wrong, "format_message", None)
+def _sentence(wrong: Exception) -> str | None:
+    """What the user can mend, in one sentence; anything else is a defect of ours and keeps its traceback."""
+    if isinstance(wrong, InputError):
+        return str(wrong)
+    if isinstance(wrong, ModuleNotFoundError):
+        return f"the package '{wrong.name}' is missing; pip install 'unteach[train]'"
+    if isinstance(wrong, OSError) and wrong.errno in DISK:
+        return f"{wrong.filename or 'a file'}: {wrong.strerror}; make room there or name another folder"
+    if (
+        isinstance(wrong, MemoryError)
+        or "OutOfMemoryError" in type(wrong).__name__
+        or "DefaultCPUAllocator" in str(wrong)
+    ):
+        return "there is not enough memory; lower --batch-size (and raise --accumulate), or choose --tune lora"
+    formatted = getattr(wrong, "format_message", None)  # a mistake in the command line itself
     if formatted is None:
-        raise wrong
-    message = " ".join(str(formatted()).split()) or f"{type(wrong).__name__}"
-    err.print(f"unteach: {message.rstrip('.')}; see `unteach --help`", markup=False)
-    sys.exit(2)
+        return None
+    message = " ".join(str(formatted()).split())
+    return f"{message.rstrip('.')}; see `unteach --help`"
 
 
-Config = Annotated[str | None, typer.Option("--config", help="a YAML recipe with the same keys as the flags")]
-Plugin = Annotated[str | None, typer.Option("--plugin", help="a Python file that registers things of your own")]
+@app.callback(invoke_without_command=True)
+def _root(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is read before anything else."""
+
+    config: Annotated[str, "a YAML recipe with the same keys as the flags, which go before it"] = ""
+    plugin: Annotated[str, "a Python file that registers things of your own"] = ""
 
 
 @app.command("forget", context_settings=LOOSE)
-@from_fields(Recipe, Plan, but=("options",), panels=("What", "Training"))
-def _forget(context: typer.Context, given: Given) -> None:
+@from_fields(Files, Recipe, Plan, but=("options",), panels=("Files", "What", "Training"))
+def _forget(words: Sequence[str], given: Given) -> None:
     """Make MODEL forget the records in --forget while keeping those in --retain.
 
-    A method's own options (`unteach show npo`) are written as flags too, or as key=value. `--config FILE` reads
-    a YAML recipe with the same keys; flags go before it. `--plugin FILE` registers methods of your own.
+    A method's own options (`unteach show npo`) are written as flags too, or as KEY=VALUE.
     """
-    forget(_merged(context, given))
+    forget(_merged(words, given))
 
 
 @command("forget", tested_by="test_forget_audit_undo_finalise_on_models_made_elsewhere")
@@ -90,13 +116,13 @@ def forget(given: Given) -> None:
     out.print(f"report:  {outcome.files['html']}", markup=False)
 
 
-def _merged(context: typer.Context, given: Given) -> dict[str, Any]:
-    """A recipe file, then the flags, then key=value, each over the one before."""
-    words = overrides(context.args)
-    if plugin := words.pop("plugin", None):
+def _merged(words: Sequence[str], given: Given) -> dict[str, Any]:
+    """A recipe file, then the flags, then KEY=VALUE, each over the one before."""
+    merged = {**given, **overrides(words)}
+    if plugin := merged.pop("plugin", ""):  # never from a recipe: what is data runs no code
         load_plugin(plugin)
-    config = words.pop("config", None)
-    return {**(read_recipe(config) if config else {}), **given, **words}
+    config = merged.pop("config", "")
+    return {**(read_recipe(config) if config else {}), **merged}
 
 
 def _verdict(report: Any) -> None:
@@ -105,10 +131,10 @@ def _verdict(report: Any) -> None:
 
 
 @app.command("audit", context_settings=LOOSE)
-@from_fields(Recipe, but=("options", "method", "release", "id", "reason", "scope"), panels=("What",))
-def _audit(context: typer.Context, given: Given) -> None:
-    """Ask MODEL what it still knows. `--before MODEL` is the model it was made from."""
-    audit(_merged(context, given))
+@from_fields(Files, Before, Recipe, but=UNASKED, panels=("Files", "What", "What"))
+def _audit(words: Sequence[str], given: Given) -> None:
+    """Ask MODEL what it still knows, and how that compares with --before."""
+    audit(_merged(words, given))
 
 
 @command("audit", tested_by="test_forget_audit_undo_finalise_on_models_made_elsewhere")
@@ -156,11 +182,7 @@ def report(
     from unteach import report as paper
 
     file = source / "report.json" if source.is_dir() else source
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as missing:
-        raise InputError(f"{file}: cannot be read; name a report.json or its folder") from missing
-    found, place = paper.from_json(text), to or file.parent
+    found, place = paper.read(file), to or file.parent
     for path in paper.write(found, place).values():
         out.print(str(path), markup=False)
     if figures:
@@ -187,7 +209,7 @@ def list_(
         return
     table = Table("kind", "name", "what it does", "guarantee", box=None, pad_edge=False)
     for e in found:
-        table.add_row(e.kind, e.name, e.summary, e.guarantee)
+        table.add_row(*(Text(cell) for cell in (e.kind, e.name, e.summary, e.guarantee)))
     out.print(table)
 
 
@@ -197,7 +219,7 @@ def show(name: Annotated[str, typer.Argument(help="any registered name")]) -> No
     """The page of one name: formula, reference, needs, options with their defaults."""
     found = [e for e in entries() if e.name == name]
     if not found:
-        entry("method" if name in {e.name for e in entries("method")} else "objective", name)
+        raise InputError(f"there is nothing called '{name[:40]}'; {hint(name, (e.name for e in entries()))}")
     for e in found:
         out.print(f"[bold]{e.kind} {e.name}[/bold]")
         out.print(e.doc, markup=False)

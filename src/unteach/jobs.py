@@ -4,7 +4,7 @@ import platform
 import resource
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,13 +21,16 @@ from unteach.data import Rows, check, read, refuse
 from unteach.edit import release as shelf
 from unteach.edit.checkpoint import checkpoints_in
 from unteach.edit.edit import Edit
+from unteach.edit.plan import Plan
 from unteach.lm.batch import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
-from unteach.recipe import Recipe, make_method, make_recipe, settings
+from unteach.recipe import Recipe, make_audit, make_method, make_recipe, settings
+from unteach.report.atomic import folder
 from unteach.schema import Guarantee, InputError, Record, Report, Request
 
 Say = Callable[[str], None]
+INSIDE = {"checkpoints", "key", "sealed", ".sealed-writing"}  # what `private` holds
 UNKNOWN = Guarantee("none", claim="How this model was changed is not known here; the report is what was measured.")
 
 
@@ -60,20 +63,17 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
     """
     plan = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
     out = Path(plan.out)
-    method = make_method(plan.method, _with_refusals(plan.options))
+    method = make_method(plan.method, plan.options)
+    _agree(plan, method)
     _vacant(out)
     sets = _read(plan, say)
     lm = _open(plan.model, plan, say)
-    others = {"retrained": partial(_worn, plan.retrained, plan)} if plan.retrained else {}
+    others = _retrained(plan)
     _lengths(lm, sets, say)
-    request = Request(
-        sets.of("forget"), sets.of("retain"), sets.of("holdout"), scope=plan.scope, id=plan.id, reason=plan.reason
-    )
-    began = perf_counter()
-    out.mkdir(parents=True, exist_ok=True)
-    with checkpoints_in(out / "private" / "checkpoints"):
-        say(f"forgetting {len(request.forget)} records with {plan.method}")
-        edit = method(lm, request)
+    with made(out), checkpoints_in(out / "private" / "checkpoints"):
+        say(f"forgetting {len(sets.of('forget'))} records with {plan.method}")
+        began = perf_counter()
+        edit = method(lm, _request(plan, sets))
         trained = perf_counter() - began
         say("asking the models")
         models: dict[str, Worn] = {"original": lm, "edited": partial(edit.on, lm), **others}
@@ -93,21 +93,23 @@ def audit(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Report:
     `before` is the model it was made from, `retrained` one that never saw the rows. Without `before` the model
     stands for itself and there is no verdict. The report is written where `out` says.
     """
-    values = {k.replace("-", "_"): v for k, v in given.items()}
-    before, out = values.pop("before", ""), values.get("out", "")
-    plan = make_recipe({"out": "-", **values})
+    plan, more = make_audit(given)
+    before = more.before
+    out = Path(plan.out) if given.get("out") else None
+    _agree(plan, None, before)
+    if out is not None and (out / "run.json").exists():
+        raise InputError(f"{out}: holds the result of a forgetting, and its report; choose another folder with --out")
     sets = _read(plan, say)
     lm = _open(before or plan.model, plan, say)
     _lengths(lm, sets, say)
-    models: dict[str, Worn] = {"original": lm}
+    models: dict[str, Worn] = {"original": lm, **_retrained(plan)}
     if before:
         models["edited"] = partial(_worn, plan.model, plan)
-    if plan.retrained:
-        models["retrained"] = partial(_worn, plan.retrained, plan)
-    report = _audit(models, sets, plan, UNKNOWN, f"Audit of {Path(plan.model).name}")
-    report = replace(report, environment={**report.environment, **machine()})
-    if out:
-        paper.write(report, Path(out))
+    with made(out) if out is not None else nullcontext():
+        report = _audit(models, sets, plan, UNKNOWN, f"Audit of {Path(plan.model).name}")
+        report = replace(report, environment={**report.environment, **machine()})
+        if out is not None:
+            paper.write(report, out)
     return report
 
 
@@ -121,20 +123,57 @@ def finalise(folder: str | Path) -> None:
     place = Path(folder)
     shelf.read_run(place)
     if (place / "report.json").is_file():
-        shown = paper.from_json((place / "report.json").read_text(encoding="utf-8"))
+        shown = paper.read(place / "report.json")
         if not shown.masked:
             paper.write(replace(shown, examples=(), masked=True), place)
     shelf.finalise(place)
 
 
+def _agree(plan: Recipe, method: Any = None, before: str = "") -> None:
+    """Refuse, before anything is read, settings that contradict each other or name what does not exist."""
+    _suite(plan).build()
+    training = getattr(method, "plan", None)
+    if isinstance(training, Plan) and training.tune != "lora" and plan.release == "adapter":
+        raise InputError(f"--tune {training.tune} makes no adapter; choose --release baked, or --tune lora")
+    if isinstance(training, Plan) and training.stop_retain is not None and not plan.retain:
+        raise InputError("--stop-retain watches the records to keep; give --retain FILE")
+    models = [Path(m) for m in (plan.model, before, plan.retrained) if m]
+    if plan.base and all(m.is_dir() and not (m / "adapter_config.json").is_file() for m in models):
+        raise InputError(f"--base is the model under an adapter, and {models[0]} is a whole model; leave --base out")
+
+
 def _vacant(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: a file stands there; choose another folder with --out")
-    if (out / "run.json").exists():
+    """Refuse a folder that holds anything but an unfinished run of ours: what is in `private` will be destroyed."""
+    try:
+        names = {p.name for p in out.iterdir()} if out.is_dir() else set()
+        inner = {p.name for p in (out / "private").iterdir()} if "private" in names else set()
+    except (OSError, ValueError) as closed:
+        raise InputError(f"{out}: cannot be looked into; choose another folder with --out") from closed
+    if "run.json" in names:
         raise InputError(f"{out}: holds the result of an earlier run; choose another folder with --out, or remove it")
-    strangers = [p for p in out.iterdir() if p.name not in ("private", ".release-writing")] if out.is_dir() else []
-    if strangers and not (out / "private").is_dir():
+    ours = {"private", "release", *(name for name, _ in paper.FILES.values())}
+    strangers = inner - INSIDE | {n for n in names - ours if not n.startswith(".")}
+    if strangers or (names and "private" not in names):
         raise InputError(f"{out}: not empty, and not an unfinished run; choose an empty or a new folder with --out")
+
+
+@contextmanager
+def made(out: Path) -> Iterator[None]:
+    """The folder, made before long work begins; where the work fails, what was made and is still empty goes again."""
+    fresh = [p for p in (out, *out.parents) if not p.exists()]
+    folder(out)
+    try:
+        yield
+    except BaseException:
+        for path in fresh:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _request(plan: Recipe, sets: _Sets) -> Request:
+    rows = (sets.of("forget"), sets.of("retain"), sets.of("holdout"))
+    return Request(*rows, scope=plan.scope, id=plan.id, reason=plan.reason)
 
 
 def _read(plan: Recipe, say: Say) -> _Sets:
@@ -169,6 +208,14 @@ def _worn(model: str, plan: Recipe) -> Iterator[LM]:
     yield _opened(model, plan)
 
 
+def _retrained(plan: Recipe) -> dict[str, Worn]:
+    """The model trained without the rows; opened once before the long work, so that this does not end in a refusal."""
+    if not plan.retrained:
+        return {}
+    _opened(plan.retrained, plan)
+    return {"retrained": partial(_worn, plan.retrained, plan)}
+
+
 def _lengths(lm: LM, sets: _Sets, say: Say) -> None:
     """Truncation is said aloud, with the lines."""
     for name, rows in sets.rows.items():
@@ -178,18 +225,21 @@ def _lengths(lm: LM, sets: _Sets, say: Say) -> None:
             say(f"  {name}: {len(cut)} rows are longer than {lm.max_length} tokens and are cut ({rows.unit}s {shown})")
 
 
-def _audit(models: Mapping[str, Any], sets: _Sets, plan: Recipe, promise: Guarantee, title: str) -> Report:
+def _suite(plan: Recipe) -> Suite:
     chosen: tuple[tuple[str, Mapping[str, Any]], ...] = tuple(
         (n.strip(), {}) for n in plan.metrics.split(",") if n.strip()
     )
-    suite = Suite(chosen or DEFAULT.metrics, plan.max_new)
+    return Suite(chosen or DEFAULT.metrics, plan.max_new)
+
+
+def _audit(models: Mapping[str, Any], sets: _Sets, plan: Recipe, promise: Guarantee, title: str) -> Report:
     roles = {name: name for name in sets.rows}
     axes = {
         "forget": ("forget", "probability"),
         "utility": ("retain" if "retain" in roles else "forget", "probability"),
     }
     return ask_all(
-        models, sets.asked, roles=roles, suite=suite, axes=axes, show=plan.show, guarantee=promise, title=title
+        models, sets.asked, roles=roles, suite=_suite(plan), axes=axes, show=plan.show, guarantee=promise, title=title
     )
 
 
@@ -217,17 +267,3 @@ def machine() -> dict[str, Any]:
 
 def _about(plan: Recipe) -> dict[str, Any]:
     return {"method": plan.method, "options": {k: str(v) for k, v in plan.options.items()}, "request": plan.id}
-
-
-def _with_refusals(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Replacement answers are given as a file, one a line."""
-    if not isinstance(options.get("instead"), str):
-        return dict(options)
-    path = Path(str(options["instead"]))
-    try:
-        lines = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as unreadable:
-        raise InputError(f"{path}: cannot be read as text; give one replacement answer a line") from unreadable
-    if not lines:
-        raise InputError(f"{path}: holds no replacement answers; write one a line")
-    return {**options, "instead": lines}

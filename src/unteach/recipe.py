@@ -2,20 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, get_type_hints
 
 import yaml
 
-from unteach.registry import checked, entries, find
+from unteach.registry import checked, entries, find, hint
 from unteach.schema import InputError, Request, Scope
+
+HELP = "unteach forget --help"
+UNASKED = ("method", "release", "id", "reason", "scope", "options")  # what an audit is not told
+MISREAD = (ValueError, KeyError, IndexError, AttributeError, TypeError)  # what YAML's reader lets out of odd values
 
 
 class Method(Protocol):
     """A frozen dataclass that turns a model and a request into an edit (torch stays out of this module)."""
 
     def __call__(self, lm: Any, request: Request, /) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Before:
+    """What `unteach audit` is told beside the keys of a recipe."""
+
+    before: Annotated[str, "the model that MODEL was made from"] = ""
 
 
 @dataclass(frozen=True)
@@ -62,11 +72,15 @@ class Recipe:
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """A YAML file of keys and values; nesting is refused, since every key is a flag too."""
     file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file; name a YAML file of keys and values")
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as missing:
         raise InputError(f"{file}: cannot be read; name a YAML file of keys and values") from missing
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as damaged:
+    except UnicodeDecodeError:
+        raise InputError(f"{file}: not UTF-8; save it as UTF-8") from None
+    except (yaml.YAMLError, RecursionError, *MISREAD) as damaged:
         mark = getattr(damaged, "problem_mark", None)
         raise InputError.at(
             file, mark.line + 1 if mark else None, "not valid YAML", "write one `key: value` a line"
@@ -84,27 +98,56 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
     own = {f.name for f in fields(Recipe)}
     values = {k.replace("-", "_"): v for k, v in given.items() if v is not None}
     mine = {k: v for k, v in values.items() if k in own and k != "options"}
-    options = {**values.get("options", {}), **{k: v for k, v in values.items() if k not in own}}
+    nested = values.get("options", {})
+    if not isinstance(nested, Mapping):
+        raise InputError("recipe, option 'options': not a list of keys and values; write them beside the other keys")
+    options = {**nested, **{k: v for k, v in values.items() if k not in own}}
     for needed in ("model", "forget", "out"):
         if not mine.get(needed):
             flag = "MODEL" if needed == "model" else f"--{needed}"
             raise InputError(f"'{needed}' is missing; give {flag}, or the key '{needed}' in the recipe")
-    recipe: Recipe = checked(Recipe, mine | {"options": options}, "recipe")
+    recipe: Recipe = checked(Recipe, mine | {"options": options}, "recipe", see=HELP)
     make_method(recipe.method, options)  # refuse a wrong option before anything is read
     return recipe
 
 
+def make_audit(given: Mapping[str, Any]) -> tuple[Recipe, Before]:
+    """What to ask, and of which models: the keys of a recipe that do not speak of forgetting, and those of `Before`."""
+    values = {k.replace("-", "_"): v for k, v in given.items() if v is not None}
+    mine, known = {f.name for f in fields(Before)}, {f.name for f in fields(Recipe)} - set(UNASKED)
+    for key in values.keys() - known - mine:
+        raise InputError(f"audit has no option '{key}'; {hint(key, known | mine, otherwise='it has')}")
+    before = checked(Before, {k: v for k, v in values.items() if k in mine}, "audit", see="unteach audit --help")
+    return make_recipe({"out": "-", **{k: v for k, v in values.items() if k in known}}), before
+
+
 def make_method(name: str, options: Mapping[str, Any]) -> Method:
-    """A method by its name, or `finetune` with the objective of that name, from flat options."""
+    """A method by its name, or `finetune` with the objective of that name, from flat options.
+
+    A text for `instead` names a file of replacement answers, one a line.
+    """
     methods = {e.name for e in entries("method")}
     objectives = {e.name for e in entries("objective")}
     if name not in methods | objectives:
-        close = get_close_matches(name, methods | objectives, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(sorted(methods | objectives))}"
-        raise InputError(f"there is no method '{name}'; {hint}")
+        raise InputError(f"there is no method '{name}'; {hint(name, methods | objectives)}")
     cls = find("method", name if name in methods else "finetune")
     given = dict(options) if name in methods else {**options, "objective": name}
+    if isinstance(given.get("instead"), str):
+        given["instead"] = _answers(Path(given["instead"]))
     return _assemble(cls, given, name)
+
+
+def _answers(path: Path) -> tuple[str, ...]:
+    try:
+        found = path.read_text(encoding="utf-8").splitlines() if path.is_file() else None
+    except (OSError, UnicodeDecodeError):
+        found = None
+    if found is None:
+        raise InputError(f"{path}: cannot be read as text; give one replacement answer a line")
+    lines = tuple(line.strip() for line in found if line.strip())
+    if not lines:
+        raise InputError(f"{path}: holds no replacement answers; write one a line")
+    return lines
 
 
 def _assemble(cls: type[Any], given: dict[str, Any], name: str) -> Method:
@@ -114,21 +157,32 @@ def _assemble(cls: type[Any], given: dict[str, Any], name: str) -> Method:
     own = {f.name for f in fields(cls)} - set(nested) - {"options"}
     homes: dict[str, set[str]] = {"": own} | {n: {f.name for f in fields(t)} for n, t in nested.items()}
     if "options" in hints and "objective" in own:
-        goal = find("objective", given.get("objective", _default(cls, "objective")))
+        goal = _goal(given.get("objective", _default(cls, "objective")))
         homes["options"] = {f.name for f in fields(goal)}
     parts: dict[str, dict[str, Any]] = {home: {} for home in homes}
     for key, value in given.items():
         home = next((h for h, keys in homes.items() if key in keys), None)
         if home is None:
-            known = sorted(set().union(*homes.values()) - ({"objective"} if given.get("objective") == name else set()))
-            raise InputError(f"method '{name}' has no option '{key}'; it has {', '.join(known)}")
+            known = set().union(*homes.values()) - ({"objective"} if given.get("objective") == name else set())
+            meant = hint(key, {*known, *(f.name for f in fields(Recipe))}, otherwise="it has")
+            raise InputError(f"method '{name}' has no option '{key}'; {meant}")
         parts[home][key] = value
-    inner: dict[str, Any] = {n: checked(t, parts[n], f"method '{name}'") for n, t in nested.items()}
+    inner: dict[str, Any] = {n: checked(t, parts[n], f"method '{name}'", see=HELP) for n, t in nested.items()}
     if "options" in homes:
         checked(goal, parts["options"], f"method '{name}'")
         inner["options"] = {k: float(v) for k, v in parts["options"].items()}
     made: Method = checked(cls, parts[""] | inner, f"method '{name}'")
     return made
+
+
+def _goal(name: str) -> Any:
+    """The class of an objective; one of the user's own may lack what training reads."""
+    goal = find("objective", name)
+    if not is_dataclass(goal):
+        raise InputError(f"objective '{name}' is no dataclass; put @dataclass(frozen=True) before it")
+    if lacking := [a for a in ("needs", "role", "retain", "weight") if not hasattr(goal, a)]:
+        raise InputError(f"objective '{name}' does not say its {', '.join(lacking)}; give it these class attributes")
+    return goal
 
 
 def _default(cls: type[Any], name: str) -> str:
@@ -148,14 +202,16 @@ def settings(made: Method) -> dict[str, Any]:
 
 
 def overrides(words: Sequence[str]) -> dict[str, str]:
-    """`--key value`, `--key=value` and `key=value` as a mapping; anything else is refused."""
+    """`--key value`, `--key=value` and `key=value` as a mapping; the one bare word is the model."""
     found: dict[str, str] = {}
     queue = list(words)
     while queue:
         word = queue.pop(0)
         key, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") and not equals:
-            raise InputError(f"'{word[:40]}' is not understood; write --option value or option=value")
+        if not equals and not word.startswith("-") and "model" not in found:
+            key, equals, value = "model", "=", word
+        if not equals and not word.startswith("--"):
+            raise InputError(f"'{word[:40]}' is not understood; write --option VALUE or option=VALUE")
         if not equals:
             if not queue or queue[0].startswith("--"):
                 raise InputError(f"--{key} needs a value; write --{key} VALUE")

@@ -8,14 +8,16 @@ module that a name lives in.
 import ast
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from math import isfinite
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any, ClassVar, TypeVar, get_origin
 
 from unteach.schema import InputError
@@ -110,10 +112,14 @@ def entry(kind: str, name: str) -> Entry:
     """The entry of one name; an unknown one is refused with the names that exist."""
     known = {e.name: e for e in entries(kind)}
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(sorted(known)) or 'none'}"
-        raise InputError(f"there is no {kind} '{name}'; {hint}")
+        raise InputError(f"there is no {kind} '{name}'; {hint(name, known)}")
     return known[name]
+
+
+def hint(name: str, known: Iterable[str], *, otherwise: str = "there are") -> str:
+    """What was probably meant by a name that is unknown, or else the names that there are."""
+    close = get_close_matches(name, names := sorted(set(known)), n=1)
+    return f"did you mean '{close[0]}'?" if close else f"{otherwise} {', '.join(names) or 'none'}"
 
 
 def find(kind: str, name: str) -> Any:
@@ -138,18 +144,25 @@ def build(kind: str, name: str, options: Mapping[str, Any]) -> Any:
     return checked(find(kind, name), options, f"{kind} '{name}'")
 
 
-def checked(cls: type[C], options: Mapping[str, Any], what: str) -> C:
-    """A dataclass from untyped values ("0.1", "true"), checked by its annotations; unknown options are refused."""
+def checked(cls: type[C], options: Mapping[str, Any], what: str, *, see: str = "unteach show") -> C:
+    """A dataclass from untyped values ("0.1", "true"), checked by its annotations; unknown options are refused.
+
+    So are numbers that are not finite. `see` is the command that tells more.
+    """
     from pydantic import TypeAdapter, ValidationError  # here: a look-up should not pay for it
 
     _refuse_unknown(cls, options, what)
     try:
-        return TypeAdapter(cls).validate_python(dict(options))
+        made = TypeAdapter(cls).validate_python(dict(options))
     except ValidationError as wrong:
         first = wrong.errors(include_input=False, include_url=False, include_context=False)[0]
         where = "".join(f", option '{p}'" for p in first["loc"][:1])
         message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{what}{where}: {message[:1].lower()}{message[1:]}; see `unteach show`") from None
+        raise InputError(f"{what}{where}: {message[:1].lower()}{message[1:]}; see `{see}`") from None
+    for name, value in vars(made).items():
+        if isinstance(value, float) and not isfinite(value):
+            raise InputError(f"{what}, option '{name}': not a finite number; see `{see}`")
+    return made
 
 
 def _refuse_unknown(cls: Any, options: Mapping[str, Any], what: str, within: str = "") -> None:
@@ -163,7 +176,7 @@ def _refuse_unknown(cls: Any, options: Mapping[str, Any], what: str, within: str
 
 
 def load_plugin(path: str | Path) -> None:
-    """Run a Python file that registers things of the user's own."""
+    """Run a Python file that registers things of the user's own; one that fails is refused with the line it failed on."""
     file = Path(path)
     if not file.is_file() or file.suffix != ".py":
         raise InputError(f"{file}: no such Python file; name one that registers a method or a metric")
@@ -173,9 +186,19 @@ def load_plugin(path: str | Path) -> None:
     module = sys.modules[spec.name] = module_from_spec(spec)  # where dataclasses look annotations up
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as wrong:
         del sys.modules[spec.name]
-        raise
+        if isinstance(wrong, InputError | KeyboardInterrupt):
+            raise
+        what = f"the plugin stopped with {type(wrong).__name__}"
+        raise InputError.at(file, _line(wrong, str(spec.origin)), what, "mend it there") from wrong
+
+
+def _line(wrong: BaseException, file: str) -> int | None:
+    """Where in a file an error arose: the innermost of its lines."""
+    if isinstance(wrong, SyntaxError) and wrong.filename == file:
+        return wrong.lineno
+    return next((f.lineno for f in reversed(extract_tb(wrong.__traceback__)) if f.filename == file), None)
 
 
 @cache

@@ -38,11 +38,6 @@ def full(shared: Path) -> LM:
     return opened(shared, "tiny_tofu_llama")
 
 
-@pytest.fixture
-def retrained(shared: Path) -> LM:
-    return opened(shared, "tiny_tofu_llama_retain90")
-
-
 @pytest.fixture(scope="session")
 def logs(golden: Path) -> dict[str, Any]:
     names = {"original": "full", "retrained": "retain", "perturbed05": "perturbed05"}

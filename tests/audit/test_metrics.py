@@ -9,7 +9,7 @@ from statistics import harmonic_mean
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from told import answer, evidence, record, telling
 
@@ -250,7 +250,9 @@ PROBABILITIES = st.lists(st.floats(0, 1), min_size=0, max_size=6)
 
 
 @given(st.data())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=25, phases=(Phase.reuse, Phase.generate), suppress_health_check=[HealthCheck.too_slow], deadline=None
+)
 def test_every_value_lies_within_its_bounds_and_its_interval(data: st.DataObject) -> None:
     memory: dict[tuple[str, str], object] = {}
 

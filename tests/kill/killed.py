@@ -16,8 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unteach.edit import bake, checkpoint, release, store, train
+import pytest
+import torch
 
+import worlds
+from unteach.edit import bake, checkpoint, release, store, train
+from unteach.edit.plan import Plan
+from unteach.schema import Request
+
+FORKS = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="NOT TESTED: autograd's threads do not survive a fork; hide the accelerator"
+)
+STEPS = 4
+PLAN = Plan(
+    rank=2, lr=1e-3, epochs=STEPS, batch_size=2, accumulate=1, checkpoint_every=1, stop_retain=0.01, measure_every=2
+)
+REQUEST = Request(worlds.FORGET[:2], worlds.RETAIN[:2])
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 WRITERS = ((checkpoint, "save_file"), (store, "save_file"), (bake, "save_file"), (release, "save_file"))
 

@@ -12,34 +12,16 @@ from typing import Any
 
 import pytest
 import torch
-from killed import Ended, counted, in_a_child
+from killed import FORKS, PLAN, REQUEST, STEPS, Ended, counted, in_a_child
 
 import worlds
 from unteach.edit import checkpoint, store
 from unteach.edit.checkpoint import checkpoints_in
 from unteach.edit.plan import Plan
-from unteach.lm.fresh import Size, fresh
 from unteach.lm.model import LM
 from unteach.methods.finetune.finetune import Finetune
-from unteach.schema import Request
 
-pytestmark = pytest.mark.skipif(
-    torch.cuda.is_available(), reason="NOT TESTED: autograd's threads do not survive a fork; hide the accelerator"
-)
-STEPS = 4
-PLAN = Plan(
-    rank=2, lr=1e-3, epochs=STEPS, batch_size=2, accumulate=1, checkpoint_every=1, stop_retain=0.01, measure_every=2
-)
-REQUEST = Request(worlds.FORGET[:2], worlds.RETAIN[:2])
-SIZE = Size(vocabulary=300, hidden=8, layers=1, heads=1, inner=16, positions=96)
-
-
-@pytest.fixture(scope="module")
-def newborn() -> LM:
-    """Small, and knowing nothing: what counts here is bytes. Trained on once, so that the children start warm."""
-    lm = fresh(worlds.TEXTS, SIZE)
-    Finetune("dpo", plan=PLAN)(lm, REQUEST)
-    return lm
+pytestmark = FORKS
 
 
 def forgetting(lm: LM, place: Path, plan: Plan = PLAN) -> dict[str, Any]:
@@ -56,8 +38,8 @@ def whole_steps(place: Path) -> list[int]:
     for manifest in (place / "checkpoints").rglob("manifest.json"):
         folder = manifest.parent
         if not folder.name.startswith("."):
-            sums = {p.name: sha256(p.read_bytes()).hexdigest() for p in folder.iterdir() if p != manifest}
-            found += [int(folder.name.rpartition("-")[2])] if manifest.read_bytes() == json.dumps(sums).encode() else []
+            sums = {p.name: sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir()) if p != manifest}
+            found += [int(folder.name.rpartition("-")[2])] if manifest.read_text() == json.dumps(sums) else []
     return sorted(found)
 
 
@@ -156,11 +138,11 @@ def half_way(newborn: LM, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     """Checkpoints of the second and third step, and what the training comes to."""
     calm, place = tmp_path_factory.mktemp("calm"), tmp_path_factory.mktemp("half-way")
     undisturbed = in_a_child(lambda: forgetting(newborn, calm), calm)
-    point = 0
-    while 3 not in whole_steps(place):
+    for point in range(undisturbed.events // 2, undisturbed.events):
+        if 3 in whole_steps(place):
+            break
         shutil.rmtree(place)
-        point += 1
-        in_a_child(lambda: forgetting(newborn, place), place, kill_at=undisturbed.events // 2 + point)
+        in_a_child(lambda: forgetting(newborn, place), place, kill_at=point)
     assert whole_steps(place) == [2, 3]
     return place, undisturbed
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +84,11 @@ def _tie(model: nn.Module, state: dict[str, Tensor], changed: set[str]) -> None:
 
 def _skeleton(lm: LM, state: Mapping[str, Tensor]) -> Any:
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(lm.model.config)
+        model = AutoModelForCausalLM.from_config(deepcopy(lm.model.config))  # writing a model notes things in it
     model.load_state_dict(dict(state), strict=False, assign=True)
     model.tie_weights()
     if getattr(lm.model, "generation_config", None) is not None:
-        model.generation_config = lm.model.generation_config
+        model.generation_config = deepcopy(lm.model.generation_config)
     return model
 
 
@@ -127,10 +128,17 @@ def _adapter_config(lm: LM, ranks: Mapping[str, int]) -> dict[str, Any]:
         "alpha_pattern": {p: r for p, r in ranks.items() if r != rank},
         "lora_dropout": 0.0,
         "bias": "none",
-        "target_modules": sorted({p.rpartition(".")[2] for p in ranks}),
+        "target_modules": _targets(lm, ranks),
         "fan_in_fan_out": any(stored_in_out(lm.model.get_submodule(p)) for p in ranks),
         "inference_mode": True,
     }
+
+
+def _targets(lm: LM, ranks: Mapping[str, int]) -> list[str]:
+    """The last names of the adapted modules, or their whole paths where other modules have those names too."""
+    names = {p.rpartition(".")[2] for p in ranks}
+    meant = {p for p, _ in lm.model.named_modules() if p.rpartition(".")[2] in names}
+    return sorted(names if meant == ranks.keys() else ranks)
 
 
 def _about(folder: Path, lm: LM, more: Mapping[str, str], card: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors.torch import load_file, save_file
+import torch
 from torch import Tensor
 
 from unteach.edit import seal
@@ -20,6 +20,7 @@ from unteach.edit.checkpoint import sync, write
 from unteach.edit.edit import Edit, describe
 from unteach.edit.store import of_description
 from unteach.lm.load import load as load_model
+from unteach.lm.load import quiet
 from unteach.lm.model import LM, weights_digest
 from unteach.schema import InputError
 
@@ -80,12 +81,21 @@ def _restore(model: Path, originals: Mapping[str, Tensor], base: str) -> None:
     if not model.is_dir():
         raise InputError(f"{model}: is gone; copy it back, then undo")
     shutil.copytree(model, staged, dirs_exist_ok=True)
-    for shard in sorted(staged.glob("*.safetensors")):
-        tensors = load_file(shard)
-        save_file({n: originals.get(n, t) for n, t in tensors.items()}, shard, metadata={"format": "pt"})
-    if load_model(staged, dtype="auto").digest() != base:
+    try:
+        lm = load_model(staged, dtype="auto")
+        found = lm.parameters()
+        with torch.no_grad():
+            for name, tensor in originals.items():  # by the model's names, which are not always those in its files
+                found[name].copy_(tensor)
+        if lm.digest() != base:
+            raise KeyError
+    except (InputError, KeyError, RuntimeError) as other:
         shutil.rmtree(staged)
-        raise InputError(f"{model}: changed since it was written; the original cannot be restored there")
+        raise InputError(f"{model}: changed since it was written; the original cannot be restored there") from other
+    for old in staged.glob("*.safetensors*"):
+        old.unlink()
+    with quiet():
+        lm.model.save_pretrained(staged)
     publish(staged, model)
 
 

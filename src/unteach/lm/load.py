@@ -43,8 +43,9 @@ def load(
     with quiet(), _explained(where):
         if local and (Path(source) / "adapter_config.json").is_file():
             return _with_adapter(where, base, template, device, dtype)
-        model = _model(where, device, dtype)
-        return LM(model, _tokenizer(where), template=template, source=where)
+        model, tokenizer = _model(where, device, dtype), _tokenizer(where)
+        _match(model, tokenizer, where)
+        return LM(model, tokenizer, template=template, source=where)
 
 
 def _said(folder: Path) -> Template | None:
@@ -95,11 +96,13 @@ def _with_adapter(where: str, base: str | Path | None, template: Template | None
     wrapped = PeftModel.from_pretrained(_model(under, device, dtype), where, use_safetensors=True)
     owner = where if (Path(where) / "tokenizer_config.json").is_file() else under
     settings.base_model_name_or_path = under
-    return LM(wrapped.get_base_model(), _tokenizer(owner), template=template, adapter=settings, source=where)
+    model, tokenizer = wrapped.get_base_model(), _tokenizer(owner)
+    _match(model, tokenizer, where)
+    return LM(model, tokenizer, template=template, adapter=settings, source=where)
 
 
 def _model(where: str, device: str, dtype: str) -> Any:
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = _place(device)
     kind = dtype or ("float32" if place == "cpu" else "auto")
     config = AutoConfig.from_pretrained(where, trust_remote_code=False)
     model, info = AutoModelForCausalLM.from_pretrained(
@@ -110,8 +113,30 @@ def _model(where: str, device: str, dtype: str) -> Any:
     return model.to(place)
 
 
+def _place(device: str) -> str:
+    """Where the model is to be, tried out."""
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=place).item()
+    except (RuntimeError, AssertionError) as absent:
+        raise InputError(f"there is no usable device '{place[:40]}'; choose --device cpu, or one that is here") from absent
+    return place
+
+
 def _tokenizer(where: str) -> Any:
     return AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+
+
+def _match(model: Any, tokenizer: Any, where: str) -> None:
+    """Refuse a tokenizer that writes tokens the model has no row for; special ones may stand for what it never reads."""
+    rows = model.get_input_embeddings().num_embeddings
+    if any(i >= rows and not _special(tokenizer, i) for i in tokenizer.get_vocab().values()):
+        raise InputError(f"{where}: its tokenizer has more tokens than the model's {rows}; save both of them again")
+
+
+def _special(tokenizer: Any, token: int) -> bool:
+    added = tokenizer.added_tokens_decoder.get(token)
+    return added is not None and bool(added.special)
 
 
 @contextmanager

@@ -5,11 +5,12 @@ Everything here reads a `Report` and nothing else; it needs no torch, and matplo
 
 from unteach.report.card import model_card
 from unteach.report.figures import figures, save_figures
-from unteach.report.files import from_json, to_json, write
+from unteach.report.files import FILES, from_json, read, to_json, write
 from unteach.report.page import html
 from unteach.report.text import csv_table, latex, markdown
 
 __all__ = [
+    "FILES",
     "csv_table",
     "figures",
     "from_json",
@@ -17,6 +18,7 @@ __all__ = [
     "latex",
     "markdown",
     "model_card",
+    "read",
     "save_figures",
     "to_json",
     "write",

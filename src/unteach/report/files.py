@@ -56,6 +56,20 @@ def from_json(text: str) -> Report:
         raise InputError(f"the report is damaged{_place(wrong)}; {REMEDY}") from None
 
 
+def read(path: Path) -> Report:
+    """The report in a file; raises `InputError` that names the file."""
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else None
+    except (OSError, UnicodeDecodeError):
+        text = None
+    if text is None:
+        raise InputError(f"{path}: cannot be read; name a report.json or its folder")
+    try:
+        return from_json(text)
+    except InputError as damaged:
+        raise InputError(f"{path}: {damaged}") from None
+
+
 def write(
     report: Report,
     directory: str | Path,

@@ -83,5 +83,5 @@ def _interval(tables: list[NDArray[np.float64]]) -> tuple[float | None, float | 
     if min(map(len, tables)) < 2:
         return None, None
     means = np.concatenate([resampled_means(t, stream=i) for i, t in enumerate(tables)], 1)
-    inverse = np.divide(1.0, means, out=np.full_like(means, np.inf), where=means > 0)
-    return percentiles(means.shape[1] / inverse.sum(1))
+    with np.errstate(divide="ignore", over="ignore"):  # a term of 0 makes the mean 0
+        return percentiles(means.shape[1] / (1 / means).sum(1))
