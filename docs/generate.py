@@ -17,6 +17,7 @@ from typing import Annotated, Any, get_args, get_origin
 import unteach
 from unteach import report as paper
 from unteach.audit.gates import Thresholds
+from unteach.audit.suite import DEFAULT
 from unteach.cli import app
 from unteach.data import columns
 from unteach.edit.plan import Plan
@@ -44,8 +45,8 @@ OPENING = {
     "methods.md": "Every method by its name. A name under *Objectives* or *Methods* goes after `--method`; options go "
     "beside it as `--option VALUE` or `option=VALUE`. An objective is run by the method `finetune`. The same pages "
     "come from `unteach show NAME`.",
-    "metrics.md": "What an audit can ask. `--metrics a,b,c` chooses; left out, all of the metrics below are asked. "
-    "How they become a verdict is on the [audit](audit.md) page.",
+    "metrics.md": "What an audit can ask. `--metrics a,b,c` chooses; left out, the usual suite is asked. How scores "
+    "become a verdict is on the [audit](audit.md) page.",
     "commands.md": "Every command is also a function: see [Python](python.md). Progress goes to standard error, "
     "results to standard output. Exit code 0 means that the command did what it was asked, whatever the verdict; "
     "2 that something you gave cannot be used, which one sentence names; 130 that you interrupted it.",
@@ -97,8 +98,7 @@ def _facts(found: Entry) -> Mapping[str, str]:
 def page(name: str, title: str) -> str:
     """A page of all registered things that belong there, by kind."""
     parts = [f"# {title}\n\n{MADE}{OPENING[name]}\n\n"]
-    if name == "methods.md":
-        parts.append(_plan())
+    parts.append({"methods.md": _plan, "metrics.md": _usual}.get(name, str)())
     for kind, (where, heading) in HEADINGS.items():
         found = entries(kind) if where == name else ()
         if found:
@@ -108,41 +108,53 @@ def page(name: str, title: str) -> str:
 
 
 def _plan() -> str:
-    rows = ((f.name, str(getattr(f.type, "__name__", f.type)), _shown(f.default)) for f in fields(Plan))
+    rows = ((f.name, _kind(f.type), _shown(f.default)) for f in fields(Plan))
     said = inspect.cleandoc(Plan.__doc__ or "")
     return f"## Training\n\nEvery objective and every method that trains takes these options too.\n\n{said}\n\n{options(rows)}"
+
+
+def _usual() -> str:
+    return f"The usual suite: {', '.join(f'`{name}`' for name, _ in DEFAULT.metrics)}.\n\n"
 
 
 def _shown(default: Any) -> str:
     return "" if default in (MISSING, None, "") else str(default)
 
 
+def _kind(given: Any) -> str:
+    """A type as a user would write its values: alternatives with bars between, None left out."""
+    parts = [a for a in get_args(given) if a is not type(None)] or [given]
+    words = [w for a in parts for w in (get_args(a) or (a,))]
+    return "|".join(w if isinstance(w, str) else w.__name__ for w in words)
+
+
 def command(found: Entry) -> str:
     """A command: its help, its arguments and options."""
     made = next(c for c in app.registered_commands if c.name == found.name)
     assert made.callback is not None
-    words, flags = [], []
+    words, flags, training = [], [], []
     for parameter in inspect.signature(made.callback).parameters.values():
         if get_origin(parameter.annotation) is not Annotated:
             continue
         kind, info = get_args(parameter.annotation)[:2]
-        said, _, default = (info.help or "").removesuffix("]").partition("[default: ")
+        given = parameter.default
         if type(info).__name__ == "ArgumentInfo":
-            words.append(info.metavar or parameter.name.upper())
+            word = info.metavar or parameter.name.upper()
+            words.append(f"[{word}]" if given not in (inspect.Parameter.empty, None) else word)
             continue
-        spelt = (info.param_decls or (f"--{parameter.name.replace('_', '-')}",))[0]
-        value = info.metavar or _value(kind)
-        shown = default or ("" if parameter.default in (None, False) else str(parameter.default))
-        flags.append((f"`{spelt} {value}`".replace(" `", "`"), said.strip(), f"`{shown}`" if shown else ""))
+        spelt = next(d for d in (info.default, *(info.param_decls or ()), f"--{parameter.name}") if isinstance(d, str))
+        said, _, default = (info.help or "").removesuffix("]").partition("[default: ")
+        value = "" if kind in (bool, bool | None) else " " + (info.metavar or _kind(kind).upper())
+        if info.rich_help_panel == "Training":
+            training.append(f"`{spelt}`")
+            continue
+        default = default or ("" if given is None or given is False else str(given))
+        flags.append((f"`{spelt}{value}`", said.strip(), f"`{default}`" if default else ""))
     usage = " ".join(["unteach", found.name, *words, *(["[OPTION]..."] if flags else [])])
     rows = table(("option", "what", "default"), flags) + "\n" if flags else ""
-    return f"### {found.name}\n\n```text\n{usage}\n```\n\n{inspect.cleandoc(made.callback.__doc__ or '')}\n\n{rows}"
-
-
-def _value(kind: Any) -> str:
-    given = [a for a in get_args(kind) if a is not type(None)] or [kind]
-    words = [w for a in given for w in get_args(a)] or [w for w in given if isinstance(w, str)]
-    return "|".join(words) if words else "" if given == [bool] else str(given[0].__name__).upper()
+    more = f"[Training](methods.md#training): {', '.join(training)}.\n\n" if training else ""
+    said = inspect.cleandoc(made.callback.__doc__ or "")
+    return f"### {found.name}\n\n```text\n{usage}\n```\n\n{said}\n\n{rows}{more}"
 
 
 def what_there_is() -> str:
@@ -159,7 +171,9 @@ def shapes() -> str:
     """The shapes of rows, and the columns beside them."""
     pairs = [(f"`{prompt}`", ", ".join(f"`{a}`" for a in answers)) for prompt, answers in columns.PAIRS]
     others = [(role, ", ".join(f"`{n}`" for n in names)) for role, names in columns.OPTIONAL.items()]
-    return table(("question", "answer: the first that is there"), pairs) + "\n" + table(("role", "column names"), others)
+    return (
+        table(("question", "answer: the first that is there"), pairs) + "\n" + table(("role", "column names"), others)
+    )
 
 
 def thresholds() -> str:

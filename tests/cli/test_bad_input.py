@@ -1,21 +1,22 @@
 """What cannot be used gets one sentence and exit code 2, says nothing of any record, and leaves the disk as it was."""
 
 import json
-import pickle
 import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import worlds
-from data.test_malformed import CANARY, CASES, GOOD, Case
-from driven import Ran, run, tree, went_well
-from safetensors.torch import load_file, save_file
+from driven import Ran, run, tree
+
+from data.test_malformed import CANARY, CASES, Case
 
 
 def rows(name: str, count: int) -> str:
-    return "".join(json.dumps({"question": f"{name} {i} of {CANARY}?", "answer": f"It is {CANARY} {i}."}) + "\n" for i in range(count))
+    return "".join(
+        json.dumps({"question": f"{name} {i} of {CANARY}?", "answer": f"It is {CANARY} {i}."}) + "\n"
+        for i in range(count)
+    )
 
 
 class Place:
@@ -230,21 +231,18 @@ CONFIGS = {
 def test_a_recipe_that_is_none(what: str, place: Place) -> None:
     content, says = CONFIGS[what]
     (place.folder / "recipe.yaml").write_bytes(content)
-    words = place.words(FORGET)
-    for key in ("retain", "out"):
-        if f"{key}:".encode() in content:  # flags would win
-            del words[words.index(f"--{key}") :][:2]
-    place.refuses(*place.words("forget --config @recipe.yaml @model --forget @forget.jsonl"), *sides(content), says=says)
-
-
-def sides(content: bytes) -> list[str]:
-    """The flags that the recipe does not give."""
-    return []
+    words = place.words("forget @model --forget @forget.jsonl --config @recipe.yaml")
+    for key, path in (("retain", place.retain), ("out", place.out)):
+        if not content.startswith(f"{key}:".encode()):  # a flag would go before it
+            words += [f"--{key}", str(path)]
+    place.refuses(*words, says=says)
 
 
 def test_a_recipe_that_is_no_file(place: Place) -> None:
     for name in ("nowhere.yaml", "model"):
-        place.refuses(*place.words(FORGET), "--config", place.folder / name, says=f"{name}: there is no such file; name")
+        place.refuses(
+            *place.words(FORGET), "--config", place.folder / name, says=f"{name}: there is no such file; name"
+        )
 
 
 PLUGINS = {

@@ -97,12 +97,14 @@ def test_the_old_folder_is_replaced_as_a_whole(llama: LM, tmp_path: Path) -> Non
 def test_what_weights_cannot_express_is_not_baked(lm: LM, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="acts while the model runs and cannot be baked into weights"):
         bake(changes.on_activations(lm), lm, tmp_path / "out")
-    with pytest.raises(InputError, match="only an edit trained as LoRA can be released as an adapter; use --release"):
-        save_adapter(changes.on_weights(lm), lm, tmp_path / "out")
+    hiding = replace(changes.low_rank(lm), activations=changes.on_activations(lm).activations)
+    for edit in (changes.on_weights(lm), changes.on_activations(lm), hiding, Edit(lm.digest())):
+        with pytest.raises(InputError, match="only an edit trained as LoRA can be released as an adapter; use --release"):
+            save_adapter(edit, lm, tmp_path / "out")
     nowhere = Edit(lm.digest(), {"model.nowhere.weight": (Put(torch.zeros(1)),)})
     with pytest.raises(InputError, match="no weight 'model.nowhere.weight'"):
         bake(nowhere, lm, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_edit_of_another_model_is_not_written(lm: LM, tmp_path: Path) -> None:

@@ -95,13 +95,12 @@ def _skeleton(lm: LM, state: Mapping[str, Tensor]) -> Any:
 def save_adapter(edit: Edit, lm: LM, folder: Path, *, card: str = "") -> None:
     """Write an edit made of low-rank terms as a PEFT adapter over the model it was made on; `card` is its README.md."""
     edit.check_base(lm)
+    terms = _terms(edit)
     staged = staged_beside(folder)
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
-    for name, chain in edit.weights.items():
-        if len(chain) != 1 or not isinstance(chain[0], AddOuter):
-            raise InputError("only an edit trained as LoRA can be released as an adapter; use --release baked")
-        path, term = name.removesuffix(".weight"), chain[0]
+    for name, term in terms.items():
+        path = name.removesuffix(".weight")
         flipped = stored_in_out(lm.model.get_submodule(path))
         up, down = (term.right.T, term.left.T) if flipped else (term.left, term.right)
         tensors[f"base_model.model.{path}.lora_A.weight"] = down.contiguous()
@@ -113,6 +112,15 @@ def save_adapter(edit: Edit, lm: LM, folder: Path, *, card: str = "") -> None:
     over = {"over_adapter": str(Path(lm.source).resolve())} if lm.adapter is not None else {}
     _about(staged, lm, over, card)
     publish(staged, folder)
+
+
+def _terms(edit: Edit) -> dict[str, AddOuter]:
+    """The low-rank terms of an edit that is made of nothing else."""
+    terms = {name: chain[0] for name, chain in edit.weights.items() if len(chain) == 1}
+    found = {name: term for name, term in terms.items() if isinstance(term, AddOuter)}
+    if edit.activations or edit.guards or not found or found.keys() != edit.weights.keys():
+        raise InputError("only an edit trained as LoRA can be released as an adapter; use --release baked")
+    return found
 
 
 def _adapter_config(lm: LM, ranks: Mapping[str, int]) -> dict[str, Any]:

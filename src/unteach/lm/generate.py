@@ -17,7 +17,7 @@ from unteach.lm.guard import Guard, Session
 from unteach.lm.trace import positions_of
 from unteach.schema import Message, Record
 
-TOKENS_AT_ONCE = 8192  # prompt positions in one batch
+TOKENS_AT_ONCE = 65536  # prompt positions in one batch
 
 
 @dataclass

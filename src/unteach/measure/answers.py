@@ -17,7 +17,7 @@ from unteach.lm.batch import Row, collate
 from unteach.lm.model import LM
 from unteach.schema import Record
 
-TOKENS_AT_ONCE = 4096  # positions in one forward pass
+ON_CPU, ELSEWHERE = 1024, 16384  # positions in one forward pass: a processor's caches are small
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,23 +49,24 @@ def ask(lm: LM, records: Sequence[Record]) -> list[Answer]:
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), i))
     found: dict[int, Answer] = {}
     ended = bool(lm.encoder.closing)
-    for part in _parts(order, rows):
+    for part in _parts(order, rows, ON_CPU if lm.device.type == "cpu" else ELSEWHERE):
         batch = collate([rows[i] for i in part], [records[i].id for i in part], pad=lm.pad, device=lm.device)
-        columns = _columns(lm.logits(batch).float(), batch.targets)
+        logps, hit, mean, variance = (c.cpu().numpy() for c in _columns(lm.logits(batch).float(), batch.targets))
         for k, i in enumerate(part):
-            piece = slice(batch.offsets[k], batch.offsets[k + 1])
-            logps, hit, mean, variance = (c[piece].cpu().numpy() for c in columns)
+            at = slice(batch.offsets[k], batch.offsets[k + 1])
             kept_end = ended and rows[i].ids[-1] == lm.encoder.closing[-1]
-            found[i] = Answer(
-                logps.astype(np.float64), hit, mean.astype(np.float64), variance.astype(np.float64), kept_end
-            )
+            found[i] = Answer(_wide(logps[at]), hit[at], _wide(mean[at]), _wide(variance[at]), kept_end)
     return [found[i] for i in range(len(rows))]
 
 
-def _parts(order: Sequence[int], rows: Sequence[Row]) -> list[list[int]]:
+def _wide(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    return values.astype(np.float64)
+
+
+def _parts(order: Sequence[int], rows: Sequence[Row], most: int) -> list[list[int]]:
     parts: list[list[int]] = []
     for i in order:
-        if not parts or len(rows[i].ids) * (len(parts[-1]) + 1) > TOKENS_AT_ONCE:
+        if not parts or len(rows[i].ids) * (len(parts[-1]) + 1) > most:
             parts.append([])
         parts[-1].append(i)
     return parts
