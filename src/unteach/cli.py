@@ -77,7 +77,7 @@ def _sentence(wrong: Exception) -> str | None:
     formatted = getattr(wrong, "format_message", None)  # a mistake in the command line itself
     if formatted is None:
         return None
-    message = " ".join(str(formatted()).split())
+    message = " ".join(str(formatted()).split()).replace(". ", "; ")
     return f"{message.rstrip('.')}; see `unteach --help`"
 
 

@@ -25,7 +25,7 @@ from unteach.lm.fresh import Size, fresh
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.recipe import make_method, read_recipe
-from unteach.schema import Record, Report
+from unteach.schema import InputError, Record, Report
 
 SCHOOL = Plan(
     tune="full", lr=2e-3, epochs=14, batch_size=16, accumulate=1, warmup_epochs=0.5, decay="cosine"
@@ -35,6 +35,7 @@ SUITE = of(
     "accuracy", "probability", "rougel", "exactmemorization", "truthratio", "perplexity", "distinctoutputs", max_new=24
 )
 ASKED = 100  # rows of the retain set that are asked
+OURS = {"original", "retrained", "forget.jsonl", "retain.jsonl", *(name for name, _ in paper.FILES.values())}
 TITLE = "Ten people leave town"
 
 
@@ -45,7 +46,11 @@ def demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = lambda _li
     recipe (`default`). Everything follows from the seed.
     """
     began, town = perf_counter(), Town(seed=seed)
-    folder.mkdir(parents=True, exist_ok=True)
+    paper.folder(folder)
+    if strangers := {p.name for p in folder.iterdir() if not p.name.startswith(".")} - OURS:
+        raise InputError(
+            f"{folder}: holds {len(strangers)} things that no demonstration wrote; name another with --out"
+        )
     say("teaching the town to a newborn model of a million parameters, and again without the people who leave")
     lm = _both(town, folder)
     settings = read_recipe(Path(__file__).parent / "recipes" / "town.yaml")

@@ -26,7 +26,6 @@ from unteach.lm.batch import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.recipe import Recipe, make_audit, make_method, make_recipe, settings
-from unteach.report.atomic import folder
 from unteach.schema import Guarantee, InputError, Record, Report, Request
 
 Say = Callable[[str], None]
@@ -161,7 +160,7 @@ def _vacant(out: Path) -> None:
 def made(out: Path) -> Iterator[None]:
     """The folder, made before long work begins; where the work fails, what was made and is still empty goes again."""
     fresh = [p for p in (out, *out.parents) if not p.exists()]
-    folder(out)
+    paper.folder(out)
     try:
         yield
     except BaseException:

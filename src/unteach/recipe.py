@@ -164,7 +164,7 @@ def _assemble(cls: type[Any], given: dict[str, Any], name: str) -> Method:
         home = next((h for h, keys in homes.items() if key in keys), None)
         if home is None:
             known = set().union(*homes.values()) - ({"objective"} if given.get("objective") == name else set())
-            meant = hint(key, {*known, *(f.name for f in fields(Recipe))}, otherwise="it has")
+            meant = hint(key, known, otherwise="it has", also=[f.name for f in fields(Recipe)])
             raise InputError(f"method '{name}' has no option '{key}'; {meant}")
         parts[home][key] = value
     inner: dict[str, Any] = {n: checked(t, parts[n], f"method '{name}'", see=HELP) for n, t in nested.items()}

@@ -116,9 +116,10 @@ def entry(kind: str, name: str) -> Entry:
     return known[name]
 
 
-def hint(name: str, known: Iterable[str], *, otherwise: str = "there are") -> str:
-    """What was probably meant by a name that is unknown, or else the names that there are."""
-    close = get_close_matches(name, names := sorted(set(known)), n=1)
+def hint(name: str, known: Iterable[str], *, otherwise: str = "there are", also: Iterable[str] = ()) -> str:
+    """What was probably meant by a name that is unknown (`also` among others), or else the names that there are."""
+    names = sorted(set(known))
+    close = get_close_matches(name, [*names, *also], n=1)
     return f"did you mean '{close[0]}'?" if close else f"{otherwise} {', '.join(names) or 'none'}"
 
 

@@ -165,8 +165,8 @@ def test_a_temperature_hides_probability_and_nothing_that_is_said(report: Report
     for metric in ("rougel", "exactmemorization", "extractionstrength"):
         assert value(report, "warm", "forget", metric) == value(report, "original", "forget", metric)
     gates = {g.name: g.passed for g in report.verdicts["warm"].gates}
-    assert gates["rougel on forget"] is False
-    assert gates["exactmemorization on forget"] is False
+    assert gates["rougel on forget, distance to the retrained model"] is False
+    assert gates["exactmemorization on forget, distance to the retrained model"] is False
 
 
 def test_one_spoiled_token_hides_extraction_strength_and_nothing_else(report: Report) -> None:

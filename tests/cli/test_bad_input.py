@@ -84,7 +84,7 @@ WORDS = {
     "a flag for a value": (f"{FORGET} --beta --delta 1", "--beta needs a value; write --beta VALUE"),
     # What there is not.
     "unknown command": ("forgett @model", "No such command 'forgett'; Did you mean 'forget'"),
-    "unknown option": (f"{FORGET} --zzz 1", "method 'simnpo' has no option 'zzz'; it has batch_size, beta, "),
+    "unknown option": (f"{FORGET} --zzz 1", "method 'simnpo' has no option 'zzz'; it has accumulate, batch_size, beta, "),
     "unknown option before the model": (f"forget --zzz 1 {FORGET[7:]}", "has no option 'zzz'; it has"),
     "misspelt flag": ("forget @model --forget @forget.jsonl --rettain @retain.jsonl --out @out", "'rettain'; did you mean 'retain'"),
     "misspelt training flag": (f"{FORGET} --bach-size 4", "no option 'bach_size'; did you mean 'batch_size'"),
@@ -136,7 +136,7 @@ WORDS = {
     "layers below 0": (f"{FORGET} --tune -1", "tune must be lora, full, or layers such as 3-5"),
     "layers backwards": (f"{FORGET} --tune 2-1", "tune must be lora, full, or layers such as 3-5"),
     "a layer the model has not": (f"{FORGET} --tune 0,3", "the model has layers 0 to 2; choose --tune among them"),
-    "layers without end": (f"{FORGET} --tune 0-999999999999", "the model has layers 0 to 2; choose --tune"),
+    "layers without end": (f"{FORGET} --tune 0-999999999999", "tune must be lora, full, or layers such as 3-5"),
     # What contradicts itself.
     "an adapter of all weights": (f"{FORGET} --release adapter --tune full", "--tune full makes no adapter; choose"),
     "an adapter of layers": (f"{FORGET} --release adapter --tune 0-1", "--tune 0-1 makes no adapter; choose"),
@@ -162,6 +162,7 @@ WORDS = {
     "unknown name": ("show nppo", "nothing called 'nppo'; did you mean 'npo'"),
     "no name": ("show", "Missing argument 'name'; see"),
     "a seed in words": ("demo --out @out --seed x", "Invalid value for '--seed': .*; see"),
+    "a demonstration among other things": ("demo --out @model", "model: holds 5 things that no demonstration wrote; name"),
     "a demonstration in a file": ("demo --out @forget.jsonl", "forget.jsonl: this folder cannot be made"),
 }  # fmt: skip
 
@@ -212,7 +213,7 @@ CONFIGS = {
     "an unknown tag": (b"reason: !secret x\n", "recipe.yaml, line 1: not valid YAML"),
     "a truth that is none": (b"show: !!bool perhaps\n", "recipe.yaml: not valid YAML"),
     "a day that is none": (b"id: 2020-13-45\n", "recipe.yaml: not valid YAML"),
-    "nested without end": (b"reason: " + b"[" * 5000 + b"\n", "recipe.yaml: not valid YAML"),
+    "nested without end": (b"reason: " + b"[" * 1500 + b"\n", "recipe.yaml: not valid YAML"),
     "a bomb": (b"a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nreason: [*c,*c]\n", "option 'reason': .*valid string"),
     "a list for a path": (b"retain: [a.jsonl]\n", "option 'retain': .*valid string"),
     "a number for a path": (b"retain: 3\n", "option 'retain': .*valid string"),

@@ -111,8 +111,7 @@ MODELS: dict[str, tuple[Damage, str]] = {
     "heads that do not divide": (settings("config.json", num_attention_heads=0), UNFIT),
     "an unknown activation": (settings("config.json", hidden_act="magic"), UNFIT),
     "rotations in words": (settings("config.json", rope_parameters="fast"), UNFIT),
-    "weights packed by another program": (settings("config.json", quantization_config={"quant_method": "gptq", "bits": 4}), UNFIT),
-    "packed by nobody knows whom": (settings("config.json", quantization_config={"quant_method": "magic"}), UNFIT),
+    "weights packed by another program": (settings("config.json", quantization_config={"quant_method": "gptq", "bits": 4}), "packed for a package that is not here; install"),
     "code of its own": (code_of_its_own, "config.json: models of type 'own' are not supported"),
     # The weights.
     "no weights": (gone(WEIGHTS), "model: no safetensors file; save the model with"),
@@ -152,12 +151,10 @@ MODELS: dict[str, tuple[Damage, str]] = {
     "a list for a tokenizer": (content("tokenizer.json", b"[]"), UNFIT),
     "a broken tokenizer config": (content("tokenizer_config.json", b"{"), "model: cannot be opened|model: its files do not fit"),
     "a list for its config": (content("tokenizer_config.json", b"[]"), UNFIT),
-    "an unknown tokenizer": (settings("tokenizer_config.json", tokenizer_class="Own"), UNFIT),
     "a tokenizer with code of its own": (words_of_its_own, UNFIT),
     "a longest text in words": (settings("tokenizer_config.json", model_max_length="long"), UNFIT),
     "a broken chat template": (settings("tokenizer_config.json", chat_template="{% for m in %}"), UNFIT),
     "a chat template that fails": (settings("tokenizer_config.json", chat_template="{{ 1 + 'a' }}"), UNFIT),
-    "a broken generation config": (content("generation_config.json", b"{"), "model: cannot be opened|model: its files do not fit"),
 }  # fmt: skip
 
 
@@ -176,3 +173,148 @@ def test_a_model_that_cannot_be_opened(what: str, place: Place) -> None:
     damage, says = MODELS[what]
     damage(place.model)
     place.refuses(*place.words(FORGET), "--max-new", 4, says=says)
+
+
+ADAPTERS: dict[str, tuple[Damage, str]] = {
+    "of nobody": (settings("adapter_config.json", base_model_name_or_path=None), "adapter: the adapter does not say which model it belongs to; name it with --base"),
+    "of a model that is gone": (settings("adapter_config.json", base_model_name_or_path="/gone/away"), "/gone/away: .*; .*--base"),
+    "of a pickled model": (
+        lambda f: (settings("adapter_config.json", base_model_name_or_path=str(f.parent / "model"))(f), renamed(WEIGHTS, "model.pt")(f.parent / "model")),
+        "model.pt: pickled weights can run code and are refused",
+    ),
+    "half a config": (content("adapter_config.json", b'{"peft_ty'), "adapter_config.json: not valid JSON; save"),
+    "a list for a config": (content("adapter_config.json", b"[]"), "adapter_config.json: not a JSON object; save"),
+    "an empty config": (content("adapter_config.json", b"{}"), "adapter: .*; "),
+    "an unknown kind": (settings("adapter_config.json", peft_type="MAGIC"), "adapter: its files do not fit together"),
+    "another kind": (settings("adapter_config.json", peft_type="PROMPT_TUNING", num_virtual_tokens=2), "adapter: only LoRA adapters are supported; merge"),
+    "whole modules": (settings("adapter_config.json", modules_to_save=["lm_head"]), "adapter: the adapter holds more than low-rank terms; merge"),
+    "magnitudes": (settings("adapter_config.json", use_dora=True), "adapter: the adapter holds more than low-rank terms; merge"),
+    "tokens of its own": (settings("adapter_config.json", trainable_token_indices=[1]), "adapter: the adapter holds more than low-rank terms"),
+    "no rank": (settings("adapter_config.json", r=0), "adapter: its files do not fit together"),
+    "another rank": (settings("adapter_config.json", r=2), "adapter: its files do not fit together"),
+    "modules the model has not": (settings("adapter_config.json", target_modules=["nothing"]), "adapter: its files do not fit together"),
+    "fewer modules than weights": (settings("adapter_config.json", target_modules=["q_proj"]), "adapter: its weights are not those that its configuration names; save"),
+    "more modules than weights": (settings("adapter_config.json", target_modules=["q_proj", "v_proj", "o_proj"]), "adapter: its weights are not those that its configuration names; save"),
+    "no weights": (gone("adapter_model.safetensors"), "adapter: no safetensors file; save"),
+    "pickled": (renamed("adapter_model.safetensors", "adapter_model.bin"), "adapter_model.bin: pickled weights can run code and are refused"),
+    "cut short": (bytes_of(lambda raw: raw[:-1], "adapter_model.safetensors"), "adapter: a safetensors file is damaged; copy"),
+    "a bit in the header": (bytes_of(flipped(8, 1), "adapter_model.safetensors"), "adapter: a safetensors file is damaged; copy"),
+    "a weight missing": (
+        tensors(lambda state: state.pop(min(state)), "adapter_model.safetensors"),
+        "adapter: its weights are not those that its configuration names; save",
+    ),
+    "no tensor at all": (tensors(lambda state: state.clear(), "adapter_model.safetensors"), "adapter: its weights are not those that its configuration names"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def adapted(newborn: Path) -> Path:
+    return worlds.adapter(newborn, newborn.parent / "adapted")
+
+
+@pytest.mark.parametrize("what", ADAPTERS)
+def test_an_adapter_that_cannot_be_worn(what: str, place: Place, adapted: Path) -> None:
+    damage, says = ADAPTERS[what]
+    adapter = Path(shutil.copytree(adapted, place.folder / "adapter"))
+    damage(adapter)
+    place.refuses(*place.words(FORGET.replace("@model", "@adapter")), says=says)
+
+
+@pytest.mark.parametrize("role", ["--before", "--retrained"])
+def test_a_model_to_compare_with_that_cannot_be_opened(role: str, place: Place) -> None:
+    other = Path(shutil.copytree(place.model, place.folder / "other"))
+    (other / WEIGHTS).write_bytes((other / WEIGHTS).read_bytes()[:-1])
+    place.refuses(*place.words(AUDIT), role, other, says="other: a safetensors file is damaged; copy")
+    place.refuses(*place.words(AUDIT.replace("@model", "@other")), says="other: a safetensors file is damaged; copy")
+    if role == "--retrained":
+        place.refuses(*place.words(FORGET), role, other, says="other: a safetensors file is damaged; copy")
+
+
+def done(place: Place) -> None:
+    """A finished forgetting in the place's `out`."""
+    went_well(*place.words(FORGET), "--tune", "0", "--epochs", 1, "--max-new", 2, "--metrics", "probability")
+
+
+@pytest.fixture(scope="session")
+def finished(newborn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = Place(tmp_path_factory.mktemp("finished"), newborn)
+    done(place)
+    return place.out
+
+
+def both(*damages: Damage) -> Damage:
+    return lambda folder: [damage(folder) for damage in damages]
+
+
+NO_RUN = "out: no readable run.json; name the folder given to `unteach forget --out`"
+BROKEN = "private/sealed: damaged, or sealed with another key; undo is no longer possible"
+LOST = "out: its private part is gone .*; undo is no longer possible"
+
+RESULTS: dict[str, tuple[str, Damage, str]] = {
+    "undo of nothing": ("undo", shutil.rmtree, NO_RUN),
+    "undo of a file": ("undo", as_a_file, NO_RUN),
+    "undo of an empty folder": ("undo", emptied, NO_RUN),
+    "undo without run.json": ("undo", gone("run.json"), NO_RUN),
+    "undo of half a run.json": ("undo", content("run.json", b'{"state": "rel'), NO_RUN),
+    "undo of a list": ("undo", content("run.json", b"[]"), NO_RUN),
+    "undo of a run.json in Latin-1": ("undo", content("run.json", b'{"state": "\xe9"}'), NO_RUN),
+    "undo of a run.json without end": ("undo", content("run.json", b"[" * 100_000), NO_RUN),
+    "undo of no known state": ("undo", settings("run.json", state=["released"]), NO_RUN),
+    "undo without a key": ("undo", gone("private/key"), LOST),
+    "undo without the sealed part": ("undo", gone("private/sealed"), LOST),
+    "undo with half a key": ("undo", bytes_of(lambda raw: raw[:16], "private/key"), BROKEN),
+    "undo with another key": ("undo", bytes_of(flipped(0), "private/key"), BROKEN),
+    "undo of a flipped length": ("undo", bytes_of(flipped(7), "private/sealed"), BROKEN),
+    "undo of a flipped byte in the front": ("undo", bytes_of(flipped(30), "private/sealed"), BROKEN),
+    "undo of a flipped byte at the end": ("undo", bytes_of(lambda raw: flipped(len(raw) - 1)(raw), "private/sealed"), BROKEN),
+    "undo of the first half": ("undo", bytes_of(lambda raw: raw[: len(raw) // 2], "private/sealed"), BROKEN),
+    "undo of an empty sealed part": ("undo", content("private/sealed", b""), BROKEN),
+    "undo without a release": ("undo", lambda f: shutil.rmtree(f / "release"), "release: is gone; copy it back, then undo"),
+    "undo of another release": (
+        "undo",
+        tensors(lambda state: state.update({LAYER: state[LAYER] + 1}), f"release/{WEIGHTS}"),
+        "release: changed since it was written; the original cannot be restored there",
+    ),
+    "undo of a damaged release": ("undo", bytes_of(lambda raw: raw[:-1], f"release/{WEIGHTS}"), "release: changed since it was written;"),
+    "finalising nothing": ("finalise", shutil.rmtree, NO_RUN),
+    "finalising an empty folder": ("finalise", emptied, NO_RUN),
+    "finalising half a run.json": ("finalise", content("run.json", b"{"), NO_RUN),
+    "finalising no known state": ("finalise", settings("run.json", state="open"), NO_RUN),
+    "finalising a damaged report": ("finalise", bytes_of(lambda raw: raw[:-9], "report.json"), "report.json: the report is not valid JSON; take"),
+    "a report of nothing": ("report", shutil.rmtree, "out: cannot be read; name a report.json or its folder"),
+    "a report that is missing": ("report", gone("report.json"), "report.json: cannot be read; name a report.json"),
+    "half a report": ("report", bytes_of(lambda raw: raw[:99], "report.json"), "report.json: the report is not valid JSON; take"),
+    "a report that is a list": ("report", content("report.json", b"[]"), "report.json: the report is not a JSON object; take"),
+    "a report in Latin-1": ("report", content("report.json", b'{"title": "\xe9"}'), "report.json: cannot be read; name"),
+    "a report without end": ("report", content("report.json", b"[" * 100_000), "report.json: the report is not valid JSON; take"),
+    "a report with NaN": ("report", bytes_of(lambda raw: raw.replace(b"null", b"NaN", 1), "report.json"), "report.json: the report is not valid JSON"),
+    "a report of another format": ("report", settings("report.json", format="unteach.report/9"), "report.json: the report is not of the format .*; read it with"),
+    "a report without scores": ("report", settings("report.json", scores=None), "report.json: the report is damaged at scores: .*; take"),
+    "a report of words for numbers": ("report", settings("report.json", scores=[{"model": "a", "set": "b", "metric": "c", "value": "CANARY7391"}]), "report.json: the report is damaged at scores.0.*; take"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", RESULTS)
+def test_a_result_that_is_none(what: str, place: Place, finished: Path) -> None:
+    command, damage, says = RESULTS[what]
+    shutil.copytree(finished, place.out)
+    damage(place.out)
+    place.refuses(command, place.out, says=says)
+
+
+def test_what_was_done_is_not_done_again(place: Place, finished: Path) -> None:
+    shutil.copytree(finished, place.out)
+    place.refuses(*place.words(FORGET), says="out: holds the result of an earlier run; choose another folder")
+    went_well("undo", place.out)
+    place.refuses("undo", place.out, says="out: it was undone before; the release holds the original")
+    went_well("finalise", place.out)
+    place.refuses("finalise", place.out, says="out: it was finalised before; there is no private part")
+    place.refuses("undo", place.out, says=LOST)
+    place.refuses(*place.words(FORGET), says="out: holds the result of an earlier run; choose another folder")
+
+
+def test_a_report_that_cannot_be_written_or_drawn(place: Place, finished: Path) -> None:
+    shutil.copytree(finished, place.out)
+    place.refuses("report", place.out, "--out", place.forget, says="forget.jsonl: this folder cannot be made .*; name")
+    place.refuses("report", place.out, "--figures", "bmp", says="Invalid value for '--figures': .*; see")
+    place.refuses("report", says="Missing argument 'source'; see")

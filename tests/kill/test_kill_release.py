@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from killed import FORKS, PLAN, REQUEST, in_a_child
 
-from unteach.edit.bake import bake
+from unteach.edit.bake import bake, mend
 from unteach.edit.edit import Edit
 from unteach.edit.release import Form, finalise, read_edit, read_run, release, undo
 from unteach.lm.load import load
@@ -85,7 +85,7 @@ def test_a_killed_release_is_whole_or_absent_and_the_next_one_ends_it(case: Case
         return [read_run(place), digest(place), read_edit(place).digest(), written, undo(place), digest(place)]
 
     undone = case.lm.digest() if case.form == "baked" else ""
-    for point, place in killed_everywhere(lambda p: releasing(case, p), desk, None, 2):
+    for point, place in killed_everywhere(lambda p: releasing(case, p), desk, None, 1):
         assert digest(place) in ("", case.after), point
         if (place / "run.json").exists():
             assert read_run(place) == expected
@@ -94,6 +94,16 @@ def test_a_killed_release_is_whole_or_absent_and_the_next_one_ends_it(case: Case
         assert found == [expected, case.after, case.edit.digest(), files(case.done), expected["base"], undone], point
         count += 1
     assert count >= 20
+
+
+def test_a_killed_release_over_an_older_one_leaves_either_of_them(case: Case, desk: Path) -> None:
+    found = []
+    for point, place in killed_everywhere(lambda p: bake(None, case.lm, p / "release") and None, desk, case.done, 2):
+        mend(place / "release")
+        found.append(digest(place))
+        assert found[-1] in (case.after, case.lm.digest()), point
+        assert not [f for f in files(place) if "/." in f or f.startswith(".")]
+    assert len(set(found)) == 2 or case.form == "adapter"
 
 
 def test_a_killed_undo_is_whole_or_absent_and_the_next_one_ends_it(case: Case, desk: Path) -> None:
@@ -136,7 +146,7 @@ def test_finalising_removes_what_a_killed_undo_left(case: Case, desk: Path) -> N
     """An undo that was cut short leaves the original in the folder, which no one may find there afterwards."""
     left = [f for f in files(case.done) if not f.startswith("private")]
     found = set()
-    for _, place in killed_everywhere(undo, desk, case.done, 1):
+    for _, place in killed_everywhere(undo, desk, case.done, 3):
         if read_run(place)["state"] == "released" and digest(place) == case.after:
             found |= {p.name for p in place.iterdir()}
             finalise(place)

@@ -148,9 +148,7 @@ def half_way(newborn: LM, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_a_damaged_checkpoint_is_passed_over(
-    newborn: LM, desk: Path, half_way: tuple[Path, Ended], what: str
-) -> None:
+def test_a_damaged_checkpoint_is_passed_over(newborn: LM, desk: Path, half_way: tuple[Path, Ended], what: str) -> None:
     name, damage = DAMAGE[what]
     shutil.copytree(half_way[0], desk / "place")
     newest = max((desk / "place").rglob("step-*"))

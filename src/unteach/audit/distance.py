@@ -45,7 +45,8 @@ def _unseen(scores: Scores, metric: str) -> Score | None:
 
 
 def _distance(where: str, now: Score, goal: Score | None, against: str, asked: Thresholds) -> Found:
-    metric, name, room = now.name, f"{now.name} on {where}", asked.nats if now.name == LOSS else asked.margin
+    metric, name = now.name, f"{now.name} on {where}, distance to {against}"
+    room = asked.nats if now.name == LOSS else asked.margin
     if now.value is None or goal is None or goal.value is None:
         why = now.note if now.value is None else "neither a retrained model nor unseen rows give a level for it"
         return Found(Gate(name, None, None, room, why), "unclear", metric, where)

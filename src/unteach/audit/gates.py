@@ -45,6 +45,11 @@ class Found:
     metric: str
     where: str
 
+    @property
+    def what(self) -> str:
+        """What a reason calls it: of a distance, only what is distant."""
+        return self.gate.name.split(", distance")[0]
+
 
 class Scores:
     """The scores of one model beside those of the original and of the retrained model, where there is one."""

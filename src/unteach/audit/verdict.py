@@ -30,7 +30,7 @@ def verdict(
 
 def _word(stays: Sequence[Found], goes: Sequence[Found], missing: str) -> tuple[VerdictWord, str]:
     def names(found: Sequence[Found], finding: str) -> str:
-        return ", ".join(f.gate.name for f in found if f.finding == finding)
+        return ", ".join(f.what for f in found if f.finding == finding)
 
     if ruined := names(stays, "ruined"):
         return "broken", f"What should stay is mostly gone: {ruined}."

@@ -6,6 +6,7 @@ from hashlib import sha256
 from math import ceil, cos, pi
 from typing import Literal
 
+DEEPEST = 10_000  # more layers than any model has
 BUCKET = 16  # batches whose rows are sorted by length together
 
 
@@ -71,7 +72,10 @@ def layers(text: str) -> tuple[int, ...]:
     try:
         for part in text.split(","):
             first, _, last = part.partition("-")
-            found.extend(range(int(first), int(last or first) + 1))
+            span = range(int(first), int(last or first) + 1)
+            if not 0 < len(span) < DEEPEST:
+                raise ValueError
+            found.extend(span)
     except ValueError:
         raise ValueError("tune must be lora, full, or layers such as 3-5 or 0,7") from None
     return tuple(found)

@@ -68,10 +68,10 @@ def inspect(folder: Path) -> None:
         raise InputError(f"{config}: not valid JSON; save the model again") from damaged
     if not isinstance(settings, dict):
         raise InputError(f"{config}: not a JSON object; save the model again")
-    family = settings.get("model_type")
+    family = str(settings.get("model_type"))
     if not adapter and family not in FAMILIES:
         raise InputError(
-            f"{config}: models of type '{str(family)[:40]}' are not supported; supported are {', '.join(sorted(FAMILIES))}"
+            f"{config}: models of type '{family[:40]}' are not supported; supported are {', '.join(sorted(FAMILIES))}"
         )
     if not any(folder.glob("*.safetensors")):
         pickled = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
@@ -119,7 +119,9 @@ def _place(device: str) -> str:
     try:
         torch.zeros(1, device=place).item()
     except (RuntimeError, AssertionError) as absent:
-        raise InputError(f"there is no usable device '{place[:40]}'; choose --device cpu, or one that is here") from absent
+        raise InputError(
+            f"there is no usable device '{place[:40]}'; choose --device cpu, or one that is here"
+        ) from absent
     return place
 
 
@@ -169,7 +171,13 @@ def _explained(where: str) -> Iterator[None]:
             f"{where}: cannot be opened as a model with its tokenizer in safetensors; check the path or hub id, "
             "the connection, and that no file is missing"
         ) from missing
-    except (ValueError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as wrong:
+    except ImportError as missing:
+        raise InputError(
+            f"{where}: its weights are packed for a package that is not here; install it, or save them in full precision"
+        ) from missing
+    except (InputError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as wrong:  # the libraries' readers of hostile files share no class of errors
         raise InputError(
             f"{where}: its files do not fit together ({type(wrong).__name__}); save the model and its tokenizer again"
         ) from wrong

@@ -3,6 +3,7 @@
 Everything here reads a `Report` and nothing else; it needs no torch, and matplotlib only for figures.
 """
 
+from unteach.report.atomic import folder
 from unteach.report.card import model_card
 from unteach.report.figures import figures, save_figures
 from unteach.report.files import FILES, from_json, read, to_json, write
@@ -13,6 +14,7 @@ __all__ = [
     "FILES",
     "csv_table",
     "figures",
+    "folder",
     "from_json",
     "html",
     "latex",

@@ -12,8 +12,9 @@ def folder(directory: str | Path) -> Path:
     place = Path(directory)
     try:
         place.mkdir(parents=True, exist_ok=True)
-    except OSError as refused:
-        raise InputError(f"{place}: this folder cannot be made ({refused.strerror}); name another one") from None
+    except (OSError, ValueError) as refused:
+        why = getattr(refused, "strerror", None) or "no name of a folder"
+        raise InputError(f"{place}: this folder cannot be made ({why}); name another one") from None
     return place
 
 
