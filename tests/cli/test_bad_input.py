@@ -130,7 +130,7 @@ WORDS = {
     "answers of no tokens": (f"{FORGET} --max-new 0", "max_new must be at least 1"),
     "an option of the method without end": (f"{FORGET} --beta inf", "option 'beta': not a finite number"),
     "a weight that is no number": (f"{FORGET} --forget-weight nan", "option 'forget_weight': not a finite number"),
-    "rate that blows up": (f"{FORGET} --method ga --tune full --lr 9 --epochs 40", "loss became infinite at step .*; lower --lr"),
+    "a weight that blows up": (f"{FORGET} --method ga --forget-weight 1e39", "loss became infinite at step .*; lower --lr"),
     # Layers.
     "layers in words": (f"{FORGET} --tune some", "tune must be lora, full, or layers such as 3-5"),
     "layers below 0": (f"{FORGET} --tune -1", "tune must be lora, full, or layers such as 3-5"),

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from driven import went_well
 from safetensors.torch import load_file, save_file
-from test_bad_input import FORGET, Place
+from test_bad_input import AUDIT, FORGET, Place
+
+import worlds
 
 Damage = Callable[[Path], object]
 WEIGHTS, LAYER = "model.safetensors", "model.layers.1.mlp.up_proj.weight"

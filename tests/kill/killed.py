@@ -27,7 +27,7 @@ from unteach.schema import Request
 FORKS = pytest.mark.skipif(
     torch.cuda.is_available(), reason="NOT TESTED: autograd's threads do not survive a fork; hide the accelerator"
 )
-STEPS = 4
+STEPS = 3
 PLAN = Plan(
     rank=2, lr=1e-3, epochs=STEPS, batch_size=2, accumulate=1, checkpoint_every=1, stop_retain=0.01, measure_every=2
 )
@@ -43,8 +43,8 @@ class Ended:
     events: int
 
 
-def in_a_child(work: Callable[[], Any], place: Path, *, kill_at: int | None = None) -> Ended:
-    """Fork, do the work and return its JSON-able result; with `kill_at`, SIGKILL before that event (from 0)."""
+def in_a_child(work: Callable[[Path], Any], place: Path, *, kill_at: int | None = None) -> Ended:
+    """Fork, do the work in a folder and return its JSON-able result; with `kill_at`, SIGKILL before that event (from 0)."""
     place.mkdir(exist_ok=True)
     safe = {_identity(path.stat()) for path in place.rglob("*")}
     reading, writing = os.pipe()
@@ -77,7 +77,7 @@ def _lose_power(place: Path, safe: set[tuple[int, ...]]) -> None:
             os.truncate(path, path.stat().st_size // 2)
 
 
-def _live(work: Callable[[], Any], place: Path, kill_at: int | None, pipe: int) -> None:
+def _live(work: Callable[[Path], Any], place: Path, kill_at: int | None, pipe: int) -> None:
     count = 0
 
     def event() -> None:
@@ -91,7 +91,7 @@ def _live(work: Callable[[], Any], place: Path, kill_at: int | None, pipe: int) 
 
     try:
         _watch(event, tell, place)
-        tell("returned", work())
+        tell("returned", work(place))
         tell("events", count)
         os._exit(0)
     except BaseException:

@@ -6,7 +6,9 @@ import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +56,20 @@ def finished(ended: Ended, undisturbed: Ended, place: Path) -> None:
 @pytest.mark.parametrize(("tune", "first"), [("lora", 0), ("full", 1)])
 def test_killed_anywhere_it_goes_on_and_ends_the_same(newborn: LM, desk: Path, tune: str, first: int) -> None:
     """At every second event with an adapter, at the others with all weights in training."""
-    plan = replace(PLAN, tune=tune)
-    undisturbed = in_a_child(lambda: forgetting(newborn, desk / "calm", plan), desk / "calm")
+    work = partial(forgetting, newborn, plan=replace(PLAN, tune=tune))
+    undisturbed = in_a_child(work, desk / "calm")
     assert undisturbed.returned["steps"] == STEPS
     finished(undisturbed, undisturbed, desk / "calm")
     points, resumed = range(first, undisturbed.events, 2), 0
     for point in points:
         place = desk / f"killed-{point}"
-        assert in_a_child(lambda: forgetting(newborn, place, plan), place, kill_at=point).returned is None
+        assert in_a_child(work, place, kill_at=point).returned is None
         kept = whole_steps(place)
-        again = in_a_child(lambda: forgetting(newborn, place, plan), place)
+        again = in_a_child(work, place)
         assert again.returned["steps"] == STEPS - max(kept, default=0), f"killed at {point} with {kept} kept"
         finished(again, undisturbed, place)
         resumed += bool(kept)
-    assert len(points) >= 40
+    assert len(points) >= 35
     assert resumed > len(points) // 2
 
 
@@ -91,12 +93,12 @@ def interrupted(lm: LM, place: Path, call: int) -> dict[str, Any]:
 
 
 def test_interrupted_within_a_step_it_goes_on_and_ends_the_same(newborn: LM, desk: Path) -> None:
-    undisturbed = in_a_child(lambda: forgetting(newborn, desk / "calm"), desk / "calm")
+    undisturbed = in_a_child(partial(forgetting, newborn), desk / "calm")
     for call in range(1, STEPS + 1):
         place = desk / f"interrupted-{call}"
-        stopped = in_a_child(lambda: interrupted(newborn, place, call), place)
+        stopped = in_a_child(partial(interrupted, newborn, call=call), place)
         assert stopped.returned == {"interrupted": call}
-        again = in_a_child(lambda: forgetting(newborn, place), place)
+        again = in_a_child(partial(forgetting, newborn), place)
         assert again.returned["steps"] <= STEPS - call + 1
         finished(again, undisturbed, place)
 
@@ -135,15 +137,15 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 @pytest.fixture(scope="module")
 def half_way(newborn: LM, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
-    """Checkpoints of the second and third step, and what the training comes to."""
+    """Checkpoints of the first and second step of three, and what the training comes to."""
     calm, place = tmp_path_factory.mktemp("calm"), tmp_path_factory.mktemp("half-way")
-    undisturbed = in_a_child(lambda: forgetting(newborn, calm), calm)
-    for point in range(undisturbed.events // 2, undisturbed.events):
-        if 3 in whole_steps(place):
+    undisturbed = in_a_child(partial(forgetting, newborn), calm)
+    for point in range(undisturbed.events // 3, undisturbed.events):
+        if 2 in whole_steps(place):
             break
         shutil.rmtree(place)
-        in_a_child(lambda: forgetting(newborn, place), place, kill_at=point)
-    assert whole_steps(place) == [2, 3]
+        in_a_child(partial(forgetting, newborn), place, kill_at=point)
+    assert whole_steps(place) == [1, 2]
     return place, undisturbed
 
 
@@ -153,8 +155,8 @@ def test_a_damaged_checkpoint_is_passed_over(newborn: LM, desk: Path, half_way: 
     shutil.copytree(half_way[0], desk / "place")
     newest = max((desk / "place").rglob("step-*"))
     damage(newest / name)
-    again = in_a_child(lambda: forgetting(newborn, desk / "place"), desk / "place")
-    assert again.returned["steps"] == STEPS - 2
+    again = in_a_child(partial(forgetting, newborn), desk / "place")
+    assert again.returned["steps"] == STEPS - 1
     finished(again, half_way[1], desk / "place")
 
 
@@ -164,13 +166,12 @@ def test_any_flipped_bit_is_seen(half_way: tuple[Path, Ended], desk: Path) -> No
     kept = shutil.copytree(whole, desk / "kept")
     assert checkpoint.whole(kept)
     files = {p: p.read_bytes() for p in kept.iterdir()}
+    starts = dict(zip(files, accumulate(map(len, files.values()), initial=0), strict=False))
     total = sum(map(len, files.values()))
     for n in range(1000):
         at = n * total // 1000
-        for path, content in files.items():
-            if at < len(content):
-                break
-            at -= len(content)
+        path = next(p for p, start in starts.items() if start <= at < start + len(files[p]))
+        content, at = files[path], at - starts[path]
         changed = bytearray(content)
         changed[at] ^= 1 << n % 8
         path.write_bytes(changed)
@@ -200,9 +201,9 @@ def test_the_checkpoint_of_another_training_is_passed_over(
             edit = Finetune(**{"objective": "dpo", "plan": PLAN, **other})(newborn, REQUEST)
         return {"digest": edit.digest(), "steps": steps[0]}
 
-    beside = in_a_child(lambda: otherwise(desk / "place"), desk / "place").returned
+    beside = in_a_child(otherwise, desk / "place").returned
     assert beside["steps"] == STEPS
-    assert beside == in_a_child(lambda: otherwise(desk / "alone"), desk / "alone").returned
+    assert beside == in_a_child(otherwise, desk / "alone").returned
 
 
 def test_changed_records_are_another_training(newborn: LM, desk: Path, half_way: tuple[Path, Ended]) -> None:
@@ -211,8 +212,8 @@ def test_changed_records_are_another_training(newborn: LM, desk: Path, half_way:
     said = worlds.FORGET[0].answer
     changed = replace(REQUEST, forget=(replace(worlds.FORGET[0], answer=said[::-1]), worlds.FORGET[1]))
 
-    def otherwise() -> int:
-        with counted() as steps, checkpoints_in(desk / "place" / "checkpoints"):
+    def otherwise(place: Path) -> int:
+        with counted() as steps, checkpoints_in(place / "checkpoints"):
             Finetune("dpo", plan=PLAN)(newborn, changed)
         return steps[0]
 
