@@ -1,20 +1,11 @@
-"""What every test starts from: one thread, checked shapes, two tiny models that know twelve invented records."""
+"""What every test starts from: the folder of golden numbers, and two tiny models that know twelve invented records."""
 
 import os
-
-os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
-os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 from pathlib import Path
 
-import jaxtyping
 import pytest
-import torch
 
-torch.set_num_threads(1)
-jaxtyping.install_import_hook("unteach", "shapes.checked")  # before unteach is imported: shapes are checked
-
+import ready  # imported before anything that imports unteach
 import worlds
 from unteach.lm.model import LM
 
@@ -22,11 +13,10 @@ from unteach.lm.model import LM
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of data and golden numbers; without it CI fails, and elsewhere the test is skipped, loudly."""
-    folder = Path(os.environ.get("UNTEACH_SHARED", Path(__file__).parents[2] / "shared"))
-    if not (folder / "golden").is_dir():
-        reason = f"NOT TESTED: no golden numbers in {folder}; set UNTEACH_SHARED to the folder that holds them"
+    if not (ready.SHARED / "golden").is_dir():
+        reason = f"NOT TESTED: no golden numbers in {ready.SHARED}; set UNTEACH_SHARED to the folder that holds them"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    return folder
+    return ready.SHARED
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 from typing import Any
 
 import torch
-import worlds
 from transformers import AutoConfig, AutoModelForCausalLM
 
+import worlds
 from unteach.lm.model import LM
 
 TOKENIZER = worlds.llama().tokenizer

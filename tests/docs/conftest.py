@@ -31,7 +31,7 @@ def written(path: Path, records: Sequence[Record]) -> None:
 def changed(lm: LM) -> Edit:
     """A model that something else changed."""
     norm = f"{anatomy(lm.model).norm}.weight"
-    return Edit(base=lm.digest(), weights={norm: (Scale(torch.tensor(0.7)),)})
+    return Edit(base=lm.digest(), weights={norm: (Scale(torch.tensor(0.95)),)})
 
 
 @pytest.fixture(scope="session")

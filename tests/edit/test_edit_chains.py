@@ -6,10 +6,10 @@ from dataclasses import replace
 import changes
 import pytest
 import torch
-import worlds
 from parrot import Parrot
 from torch import Tensor
 
+import worlds
 from unteach import registry
 from unteach.edit.edit import Edit
 from unteach.edit.learn import learn

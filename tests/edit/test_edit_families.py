@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import families
 import pytest
 import torch
-import worlds
 
+import families
+import worlds
 from unteach.edit.bake import save_adapter
 from unteach.edit.learn import learn
 from unteach.edit.patches import AddOuter, Put, through

@@ -156,5 +156,7 @@ def test_the_rate_rises_and_falls() -> None:
     assert 0 < rates[-1] < 0.05
     assert {replace(plan, decay="constant").rate(s, 40, 4) for s in range(4, 40)} == {1.0}
     assert replace(plan, decay="cosine").rate(22, 40, 4) == pytest.approx(0.5)
-    assert (Plan().rate(50, 100, 1), Plan(tune="full").rate(50, 100, 1)) == pytest.approx((1e-4 * 50 / 99, 1e-5 * 50 / 99))
+    assert (Plan().rate(50, 100, 1), Plan(tune="full").rate(50, 100, 1)) == pytest.approx(
+        (1e-4 * 50 / 99, 1e-5 * 50 / 99)
+    )
     assert plan.rate(0, 4, 4) == 1.0  # a training shorter than its warm-up has none

@@ -7,8 +7,8 @@ from pathlib import Path
 import changes
 import pytest
 import torch
-import worlds
 
+import worlds
 from unteach.edit.edit import Edit
 from unteach.edit.learn import learn
 from unteach.edit.plan import Plan
@@ -83,13 +83,13 @@ def test_after_it_is_finalised_nothing_is_left(lm: LM, tmp_path: Path) -> None:
     finalise(tmp_path)
     assert clear(tmp_path, lm) == {}
     assert not (tmp_path / "private").exists()
-    assert [p for p in tmp_path.rglob(".*")] == []
+    assert list(tmp_path.rglob(".*")) == []
     assert read_run(tmp_path) == {"state": "final", "form": "baked", "release": digest, "method": "taught"}
     for told in (edit.digest(), lm.digest(), "r-17"):
         assert not any(told.encode() in body for body in files(tmp_path).values())
     assert load(tmp_path / "release").digest() == digest
     for act in (undo, read_edit):
-        with pytest.raises(InputError, match="its private part is gone .*; undo is no longer possible"):
+        with pytest.raises(InputError, match=r"its private part is gone .*; undo is no longer possible"):
             act(tmp_path)
     with pytest.raises(InputError, match="it was finalised before"):
         finalise(tmp_path)
@@ -185,7 +185,7 @@ def test_a_folder_of_something_else_is_refused(text: str, tmp_path: Path) -> Non
     if text:
         (tmp_path / "run.json").write_text(text)
     for act in (undo, finalise):
-        with pytest.raises(InputError, match="no readable run.json; name the folder given to"):
+        with pytest.raises(InputError, match=r"no readable run.json; name the folder given to"):
             act(tmp_path)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import changes
 import pytest
 import torch
-import worlds
 from parrot import Parrot
 
+import worlds
 from unteach import registry
 from unteach.edit.edit import Edit
 from unteach.edit.maps import Shift
@@ -32,7 +32,7 @@ def everything(lm: LM) -> Edit:
     """Patches of every kind, nested, with maps, a guard, a guarantee with numbers, and a history."""
     return Edit(
         lm.digest(),
-        {n: c for n, c in (*changes.on_weights(lm).weights.items(), *changes.on_weights(lm, 9).scaled(0.5).weights.items())},
+        {**changes.on_weights(lm).weights, **changes.on_weights(lm, 9).scaled(0.5).weights},
         changes.on_activations(lm).activations,
         (Parrot("Orvena", "Sella"),),
         "a method, by ünïcode",
@@ -136,7 +136,9 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("what", DAMAGED)
 def test_what_is_damaged_is_refused_in_a_sentence(what: str, llama: LM, tmp_path: Path) -> None:
-    edit = replace(changes.low_rank(llama), guards=(Parrot("a", "b"),), activations=changes.on_activations(llama).activations)
+    edit = replace(
+        changes.low_rank(llama), guards=(Parrot("a", "b"),), activations=changes.on_activations(llama).activations
+    )
     save(edit, tmp_path)
     load(tmp_path)
     damage, sentence = DAMAGED[what]
@@ -153,7 +155,7 @@ def test_a_chain_too_deep_to_follow_is_refused(llama: LM, tmp_path: Path) -> Non
     described["weights"] = {"model.norm.weight": ["DEEP"]}
     deep = '{"patch": "Lerp", "alpha": 0.5, "chain": [' * 700 + "]}" * 700
     (tmp_path / "edit.json").write_text(json.dumps(described).replace('"DEEP"', deep))
-    with pytest.raises(InputError, match="not valid JSON|not a description of an edit|not the one that was saved"):
+    with pytest.raises(InputError, match=r"not valid JSON|not a description of an edit|not the one that was saved"):
         load(tmp_path)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import worlds
 from torch import Tensor
 
+import worlds
 from unteach.edit import train as loop
 from unteach.edit.checkpoint import checkpoints_in
 from unteach.edit.edit import Edit
@@ -22,7 +22,6 @@ from unteach.edit.progress import Progress
 from unteach.edit.rows import Sides, Task
 from unteach.edit.train import train
 from unteach.lm.anatomy import anatomy, trunk
-from unteach.lm.batch import collate
 from unteach.lm.model import LM
 from unteach.measure.answers import ask, exact_match, probability
 from unteach.schema import InputError, Need, Record
@@ -42,7 +41,13 @@ def npo(now: Sides, before: Sides) -> Tensor:
 
 
 def task(loss: Loss = ascent, *needs: Need) -> Task:
-    return Task(worlds.FORGET, worlds.RETAIN, loss, frozenset({"forget", "retain", *needs}), lambda _record, epoch: f"No {epoch}.")
+    return Task(
+        worlds.FORGET,
+        worlds.RETAIN,
+        loss,
+        frozenset({"forget", "retain", *needs}),
+        lambda _record, epoch: f"No {epoch}.",
+    )
 
 
 @pytest.mark.parametrize("tune", TUNES)
@@ -133,7 +138,11 @@ def test_the_loss_sees_the_model_as_it_was(lm: LM, tune: str) -> None:
         lengths = [{r.id: len(lm.encoder.row(r).ids) for r in side} for side in (worlds.FORGET, worlds.RETAIN)]
         for step, i in zip(schedule(*_named(lengths), plan), range(0, len(past), 3), strict=True):
             own = [records[k.partition("/")[2]] for k in step.forget]
-            groups = [own, [replace(r, answer=f"No {step.epoch}.") for r in own], [records[k.partition("/")[2]] for k in step.retain]]
+            groups = [
+                own,
+                [replace(r, answer=f"No {step.epoch}.") for r in own],
+                [records[k.partition("/")[2]] for k in step.retain],
+            ]
             for seen, group in zip(past[i : i + 3], groups, strict=True):
                 with torch.no_grad():
                     here = lm.run(lm.batch(group))
@@ -143,7 +152,9 @@ def test_the_loss_sees_the_model_as_it_was(lm: LM, tune: str) -> None:
 
 
 def _named(lengths: list[dict[str, int]]) -> tuple[dict[str, int], dict[str, int]]:
-    forget, retain = ({f"{side}/{k}": v for k, v in d.items()} for side, d in zip(("forget", "retain"), lengths, strict=True))
+    forget, retain = (
+        {f"{side}/{k}": v for k, v in d.items()} for side, d in zip(("forget", "retain"), lengths, strict=True)
+    )
     return forget, retain
 
 
@@ -151,7 +162,9 @@ def _named(lengths: list[dict[str, int]]) -> tuple[dict[str, int], dict[str, int
 def counted(lm: LM) -> Iterator[list[int]]:
     """The rows of every forward pass."""
     rows: list[int] = []
-    hook = trunk(lm.model).register_forward_hook(lambda _m, _a, kwargs, _o: rows.append(len(kwargs["input_ids"])), with_kwargs=True)
+    hook = trunk(lm.model).register_forward_hook(
+        lambda _m, _a, kwargs, _o: rows.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
     try:
         yield rows
     finally:
@@ -219,7 +232,7 @@ def test_the_loop_against_a_plain_one(lm: LM, accumulate: int) -> None:
     for name, (patch,) in edit.weights.items():
         assert isinstance(patch, Put)
         torch.testing.assert_close(patch.value, expected[name].detach(), rtol=0, atol=2e-4)
-    moved = max((edit.delta(lm)[n].abs().max().item() for n in edit.weights))
+    moved = max(edit.delta(lm)[n].abs().max().item() for n in edit.weights)
     assert moved > 5e-3
 
 
@@ -240,7 +253,9 @@ def test_it_stops_when_enough_is_forgotten(lm: LM) -> None:
     assert probabilities[-1] <= 0.2 < min(probabilities[:-1])
     assert edit.history[-1]["step"] < 40 * 2
     with edit.on(lm):
-        assert sum(probability(a) or 0 for a in ask(lm, worlds.FORGET)) / 4 == pytest.approx(probabilities[-1], abs=1e-6)
+        assert sum(probability(a) or 0 for a in ask(lm, worlds.FORGET)) / 4 == pytest.approx(
+            probabilities[-1], abs=1e-6
+        )
     nothing = train(lm, task(), replace(plan, stop_forget=1.0))[0]
     assert [m["step"] for m in nothing.history] == [0.0]
     assert all(d.abs().max() == 0 for d in nothing.delta(lm).values())
@@ -268,7 +283,14 @@ def test_measurements_follow_the_plan(llama: LM) -> None:
     for every, steps in ((1.0, [0, 2, 4, 6, 8, 10]), (2.0, [0, 4, 8, 10]), (0.5, [*range(11)])):
         history = train(llama, task(), replace(plan, measure_every=every))[0].history
         assert [m["step"] for m in history] == steps
-        assert set(history[-1]) == {"step", "loss", "forget_probability", "forget_exact", "retain_probability", "retain_exact"}
+        assert set(history[-1]) == {
+            "step",
+            "loss",
+            "forget_probability",
+            "forget_exact",
+            "retain_probability",
+            "retain_exact",
+        }
 
 
 def test_a_loss_without_bounds_is_told_so(lm: LM) -> None:
@@ -302,83 +324,81 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, step: int, error: type[BaseExceptio
     monkeypatch.setattr(loop, "Progress", Stopping)
 
 
+class Counted:
+    """A loss that counts the steps it is asked for."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss, self.steps = loss, 0
+
+    def __call__(self, now: Sides, before: Sides) -> Tensor:
+        self.steps += 1
+        return self.loss(now, before)
+
+
+def steps_of(lm: LM, work: Task, plan: Plan) -> tuple[int, Edit]:
+    """How many steps a training took, and its edit."""
+    loss = Counted(work.loss)
+    edit = train(lm, replace(work, loss=loss), plan)[0]
+    return loss.steps, edit
+
+
 @pytest.mark.parametrize("tune", TUNES)
-@pytest.mark.parametrize("error", [Stopped, KeyboardInterrupt])
+@pytest.mark.parametrize(("error", "saved"), [(Stopped, 3), (KeyboardInterrupt, 4)])  # by hand nothing is lost
 def test_a_training_goes_on_where_it_stopped(
-    lm: LM, tune: str, error: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lm: LM, tune: str, error: type[BaseException], saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = replace(SHORT, tune=tune)
-    whole = train(lm, task(npo, "reference", "instead"), plan)[0]
-    for step in (1, 4):
-        before = worlds.state(lm)
-        with monkeypatch.context() as patched, pytest.raises(error), checkpoints_in(tmp_path / "c"):
-            stop_at(patched, step, error)
-            train(lm, task(npo, "reference", "instead"), plan)
-        assert worlds.state(lm) == before
-        with counted(lm) as rows, checkpoints_in(tmp_path / "c"):
-            resumed = train(lm, task(npo, "reference", "instead"), plan)[0]
-        assert resumed.digest() == whole.digest()
-        assert resumed.history == whole.history
-        saved = step if error is KeyboardInterrupt else step - 1  # who interrupts by hand loses nothing
-        steps = 6 - saved
-        assert rows.count(6) == steps + (saved == 0 and tune != "x") * 0
-        assert not (tmp_path / "c").exists()
+    plan, work, before = replace(SHORT, tune=tune), task(npo, "reference", "instead"), worlds.state(lm)
+    steps, whole = steps_of(lm, work, plan)
+    assert steps == 6
+    with monkeypatch.context() as patched:
+        stop_at(patched, 4, error)
+        with pytest.raises(error), checkpoints_in(tmp_path / "c"):
+            train(lm, work, plan)
+    assert worlds.state(lm) == before
+    with checkpoints_in(tmp_path / "c"):
+        steps, resumed = steps_of(lm, work, plan)
+    assert (steps, resumed.digest(), resumed.history) == (6 - saved, whole.digest(), whole.history)
+    assert not (tmp_path / "c").exists()
 
 
 def test_only_the_same_training_goes_on(llama: LM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another plan, another seed, or another answer under the same id begins at the beginning."""
-
-    def run(work: Task, plan: Plan) -> tuple[Edit, int]:
-        with counted(llama) as rows:
-            edit = train(llama, work, plan)[0]
-        return edit, rows.count(4)
-
-    changed = [replace(r, answer=r.answer[:-2] + "x.") for r in worlds.FORGET]
+    plan = replace(SHORT, tune="full")
+    changed = [replace(r, answer=r.answer.replace(" has ", " had ")) for r in worlds.FORGET]
     others = [
-        (replace(task(), forget=changed), SHORT),
-        (task(), replace(SHORT, seed=1)),
-        (task(), replace(SHORT, lr=2e-3)),
-        (replace(task(), forget=worlds.FORGET[:3]), SHORT),
+        (replace(task(), forget=changed), plan),
+        (task(), replace(plan, seed=1)),
+        (task(), replace(plan, lr=2e-3)),
+        (replace(task(), retain=worlds.RETAIN[:3]), plan),
     ]
     with checkpoints_in(tmp_path / "c"):
-        with monkeypatch.context() as patched, pytest.raises(Stopped):
+        with monkeypatch.context() as patched:
             stop_at(patched, 4, Stopped)
-            train(llama, task(), SHORT)
-        fresh = [run(work, plan)[1] for work, plan in others]
-        again = run(task(), SHORT)[1]
-    with_gauge = run(task(), SHORT)[1]
-    assert again == with_gauge - 3
-    assert fresh[1:3] == [with_gauge] * 2
-    with checkpoints_in(tmp_path / "d"):
-        assert run(*others[0])[0].digest() == train(llama, *others[0])[0].digest()
+            with pytest.raises(Stopped):
+                train(llama, task(), plan)
+        assert [steps_of(llama, *other)[0] for other in others] == [6] * 4
+        assert steps_of(llama, task(), plan)[0] == 3
 
 
-def test_several_trainings_keep_their_checkpoints_in_one_place(llama: LM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long, short = replace(SHORT, epochs=6), replace(SHORT, epochs=3, seed=5)
+def test_several_trainings_keep_their_checkpoints_in_one_place(
+    llama: LM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, short = replace(SHORT, tune="full", epochs=6), replace(SHORT, tune="full", seed=5)
     whole = train(llama, task(), short)[0]
     with checkpoints_in(tmp_path / "c"):
         train(llama, task(), long)  # leaves checkpoints of later steps
-        with monkeypatch.context() as patched, pytest.raises(Stopped):
+        with monkeypatch.context() as patched:
             stop_at(patched, 4, Stopped)
-            train(llama, task(), short)
-        with counted(llama) as rows:
-            assert train(llama, task(), short)[0].digest() == whole.digest()
-        assert rows.count(4) < 2 * 6
-        with counted(llama) as rows:
-            train(llama, task(), long)
-        assert rows == []  # the first one is still known to be done
+            with pytest.raises(Stopped):
+                train(llama, task(), short)
+        steps, edit = steps_of(llama, task(), short)
+        assert (steps, edit.digest()) == (3, whole.digest())
+        assert steps_of(llama, task(), long)[0] == 0  # the first one is still known to be done
 
 
 def test_learning_lowers_the_loss_of_answers_alone(lm: LM) -> None:
     news = [Record("n", "What is new?", "A seventh bridge."), worlds.RECORDS[0]]
-    edit = learn(lm, news, replace(SHORT, tune="full", epochs=20))
+    edit = learn(lm, news, replace(SHORT, tune="full", epochs=40))
     with edit.on(lm):
-        assert probability(ask(lm, news[:1])[0]) > 0.9 > probability(ask(lm, [replace(news[0], answer=news[0].prompt)])[0])  # type: ignore[operator]
-
-
-def test_a_batch_with_a_cut_row_keeps_its_answer(llama: LM) -> None:
-    long = Record("long", "Why? " * 60, "Because.")
-    row = llama.encoder.row(long)
-    assert row.cut > 0
-    batch = collate([row], ["long"], pad=llama.pad, device=llama.device)
-    assert batch.lengths.tolist() == [len(llama.encoder.row(replace(long, prompt="Why?")).ids) - llama.encoder.row(replace(long, prompt="Why?")).start]
+        learned, asked = (probability(a) or 0.0 for a in ask(lm, [news[0], replace(news[0], answer=news[0].prompt)]))
+    assert learned > 0.9 > 0.5 > asked  # the question was not learned

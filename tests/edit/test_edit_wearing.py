@@ -7,9 +7,9 @@ from threading import Thread
 import changes
 import pytest
 import torch
-import worlds
 from torch import Tensor
 
+import worlds
 from unteach.edit.edit import Edit
 from unteach.edit.maps import Affine, Shift
 from unteach.edit.patches import Add, AddOuter, Put, Scale, through
@@ -60,11 +60,17 @@ def test_it_comes_off_after_an_exception(lm: LM, kind: str) -> None:
 def test_it_comes_off_where_it_cannot_be_put_on(lm: LM) -> None:
     before, edit = worlds.state(lm), changes.on_weights(lm)
     unknown = replace(edit, weights={**edit.weights, "model.nowhere.weight": (Add(torch.zeros(1)),)})
-    with pytest.raises(InputError, match="no weight 'model.nowhere.weight' that this edit changes; load the model"), unknown.on(lm):
+    with (
+        pytest.raises(InputError, match=r"no weight 'model.nowhere.weight' that this edit changes; load the model"),
+        unknown.on(lm),
+    ):
         pass
     tied = changes.places(lm)[2]
     lying = replace(edit, weights={**edit.weights, tied: (changes.outer(lm.parameters()[tied], 0),)})
-    with pytest.raises(InputError, match=f"'{tied}' is of no linear map, over which a low-rank term could lie; use Add"), lying.on(lm):
+    with (
+        pytest.raises(InputError, match=f"'{tied}' is of no linear map, over which a low-rank term could lie; use Add"),
+        lying.on(lm),
+    ):
         pass
     assert worlds.state(lm) == before
 
@@ -157,7 +163,10 @@ def test_a_shift_moves_every_real_position_and_no_other(lm: LM) -> None:
     with torch.no_grad():
         with lm.tap(path, lambda h, _site: seen.append(h)):
             lm.logits(batch)
-        with Edit(lm.digest(), activations={path: (Shift(vector),)}).on(lm), lm.tap(path, lambda h, _site: seen.append(h)):
+        with (
+            Edit(lm.digest(), activations={path: (Shift(vector),)}).on(lm),
+            lm.tap(path, lambda h, _site: seen.append(h)),
+        ):
             lm.logits(batch)
     moved = seen[1] - seen[0]
     torch.testing.assert_close(moved, batch.real[..., None] * vector, rtol=0, atol=1e-5)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import tokenizers_odd as odd
 import torch
-import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import worlds
 from unteach.lm.batch import Encoder, Template, collate
 from unteach.lm.load import load
 from unteach.lm.model import LM
@@ -50,9 +50,7 @@ def test_the_golden_batch(shared: Path) -> None:
     lm = load(shared / "golden/tiny_tofu_llama", template=Template(INST))
     texts = {side: golden["texts"][side] for side in ("forget", "retain")}
     asked = [t["question"] for t in texts["forget"]]
-    texts["alternate"] = [
-        {"question": q, "answer": a} for q, a in zip(asked, golden["alternate_texts"], strict=True)
-    ]
+    texts["alternate"] = [{"question": q, "answer": a} for q, a in zip(asked, golden["alternate_texts"], strict=True)]
     for side, rows in texts.items():
         batch = lm.batch([Record(str(i), r["question"], r["answer"]) for i, r in enumerate(rows)])
         assert batch.ids.tolist() == golden[side]["input_ids"]
@@ -74,7 +72,9 @@ def test_every_border_of_every_text(kind: str, pattern: str) -> None:
             whole = encoder._text(list(row.ids))
             assert whole == encoder._text(encoder._ids(asked + expected))
             merged += encoder._ids(asked + expected)[: row.start] != list(row.ids[: row.start])
-    assert merged or kind == "byte-level" or pattern not in ("", "{prompt}{answer}")  # the case that is to be shown occurs
+    assert (
+        merged or kind == "byte-level" or pattern not in ("", "{prompt}{answer}")
+    )  # the case that is to be shown occurs
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -130,7 +130,12 @@ def test_a_chat_template_lays_out_the_turns(chat: Encoder) -> None:
 
 
 def test_turns_before_the_answer_and_a_system_turn(chat: Encoder) -> None:
-    messages = (Message("system", "Be brief."), Message("user", "A?"), Message("assistant", "B."), Message("user", "C?"))
+    messages = (
+        Message("system", "Be brief."),
+        Message("user", "A?"),
+        Message("assistant", "B."),
+        Message("user", "C?"),
+    )
     expected = (
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nA?<|im_end|>\n<|im_start|>assistant\nB.<|im_end|>\n"
         "<|im_start|>user\nC?<|im_end|>\n<|im_start|>assistant\n"
@@ -139,7 +144,9 @@ def test_turns_before_the_answer_and_a_system_turn(chat: Encoder) -> None:
     strict = Encoder(chat.tokenizer, Template(system="Be brief."), 512)
     assert said(strict, Record("", "C?", "D.", messages[1:]))[0] == expected
     assert said(strict, Record("", "C?", "D.", messages))[0] == expected  # a row's own system turn stays alone
-    assert said(strict, Record("", "C?", "D."))[0].startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nC")
+    assert said(strict, Record("", "C?", "D."))[0].startswith(
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nC"
+    )
 
 
 def test_what_closes_an_answer(chat: Encoder) -> None:
@@ -163,7 +170,7 @@ def test_a_chat_template_that_refuses_a_role() -> None:
 
 @pytest.mark.parametrize("pattern", ["{prompt}", "{answer}{prompt}", "{prompt}{prompt}{answer}", "x"])
 def test_a_pattern_that_is_none(pattern: str) -> None:
-    with pytest.raises(InputError, match="must hold {prompt} and then {answer}"):
+    with pytest.raises(InputError, match=r"must hold {prompt} and then {answer}"):
         Template(pattern)
 
 

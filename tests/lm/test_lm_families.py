@@ -1,17 +1,21 @@
 """Every supported family: the parts are where the anatomy says, and what is computed there is the model's own."""
 
-import families
 import pytest
 import torch
-import worlds
 
+import families
+import worlds
 from unteach.lm.anatomy import FAMILIES, anatomy, blocks, head, stored_in_out
 from unteach.lm.batch import collate
 from unteach.lm.load import quiet
 from unteach.lm.model import LM, at_answers
 from unteach.schema import InputError
 
-PROMPTS = ["What", *(r.prompt for r in worlds.RECORDS[:3]), "Which of the towns has a clock that runs backwards, and why?"]
+PROMPTS = [
+    "What",
+    *(r.prompt for r in worlds.RECORDS[:3]),
+    "Which of the towns has a clock that runs backwards, and why?",
+]
 
 
 @pytest.fixture(scope="module", params=sorted(FAMILIES))
@@ -74,7 +78,12 @@ def test_padding_changes_nothing(patient: LM) -> None:
     rows = [patient.encoder.row(r) for r in worlds.RECORDS[:4]]
     ids = [r.id for r in worlds.RECORDS[:4]]
     together = patient.logits(collate(rows, ids, pad=patient.pad, device=patient.device))
-    alone = torch.cat([patient.logits(collate([r], [i], pad=patient.pad, device=patient.device)) for r, i in zip(rows, ids, strict=True)])
+    alone = torch.cat(
+        [
+            patient.logits(collate([r], [i], pad=patient.pad, device=patient.device))
+            for r, i in zip(rows, ids, strict=True)
+        ]
+    )
     assert len({len(r.ids) for r in rows}) > 1
     torch.testing.assert_close(together, alone, rtol=1e-6, atol=1e-6 * float(alone.abs().max()))
     other = collate(rows, ids, pad=7, device=patient.device)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 import torch
-import worlds
 from torch import Tensor
 
+import worlds
 from unteach.lm.generate import generate
 from unteach.lm.model import LM
 from unteach.schema import Message, Record

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-import worlds
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+import worlds
 from unteach.lm.batch import Template
 from unteach.lm.load import load, quiet
 from unteach.lm.model import LM
@@ -126,7 +126,10 @@ def index_to_nowhere(folder: Path) -> None:
 
 
 MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "pickled": (pickled, "pytorch_model.bin: pickled weights can run code and are refused; save the model as safetensors"),
+    "pickled": (
+        pickled,
+        "pytorch_model.bin: pickled weights can run code and are refused; save the model as safetensors",
+    ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "no safetensors file; save the model"),
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json; name the folder"),
     "config of half a line": (lambda f: (f / "config.json").write_text('{"model_type":'), "not valid JSON; save"),
@@ -171,7 +174,7 @@ def test_an_adapter_that_cannot_be_worn_is_refused(what: str, adapter: Path) -> 
 @pytest.mark.parametrize("damage", [pickled, truncated, half_header])
 def test_a_damaged_adapter_is_refused(damage: Callable[[Path], None], adapter: Path) -> None:
     damage(adapter)
-    with pytest.raises(InputError, match="pickled weights can run code|a safetensors file is damaged"):
+    with pytest.raises(InputError, match=r"pickled weights can run code|a safetensors file is damaged"):
         load(adapter)
 
 
@@ -179,7 +182,7 @@ def test_a_place_that_holds_no_model(tmp_path: Path) -> None:
     file = tmp_path / "model.bin"
     file.write_bytes(b"\x80\x04.")
     for place in (file, tmp_path / "nowhere"):
-        with pytest.raises(InputError, match="not a model folder; name a folder|no config.json"):
+        with pytest.raises(InputError, match=r"not a model folder; name a folder|no config.json"):
             load(place)
-    with pytest.raises(InputError, match="neither a folder nor a hub id|cannot be opened"):
+    with pytest.raises(InputError, match=r"neither a folder nor a hub id|cannot be opened"):
         load("a/b/c")

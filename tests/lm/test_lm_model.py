@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-import worlds
 from torch import Tensor
 
+import worlds
 from unteach.lm.anatomy import anatomy, blocks, head
 from unteach.lm.load import load, quiet
 from unteach.lm.model import LM, at_answers, weights_digest

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import worlds
 from torch import Tensor
 
+import worlds
 from unteach.lm.batch import Batch
 from unteach.lm.model import LM
 from unteach.lm.view import Pass, View
@@ -96,7 +96,11 @@ def test_what_is_known_is_read_and_not_computed(llama: LM) -> None:
 def test_double_precision_is_kept_and_half_is_raised(llama: LM) -> None:
     batch = batch_of(llama)
     logits = llama.logits(batch).detach()
-    for given, kept in ((torch.float64, torch.float64), (torch.bfloat16, torch.float32), (torch.float16, torch.float32)):
+    for given, kept in (
+        (torch.float64, torch.float64),
+        (torch.bfloat16, torch.float32),
+        (torch.float16, torch.float32),
+    ):
         one = Pass(batch, lambda given=given: logits.to(given), lambda _layer: logits)
         assert (one.logits.dtype, one.token_logps.dtype) == (kept, kept)
 

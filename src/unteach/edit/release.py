@@ -25,6 +25,7 @@ from unteach.lm.model import LM, weights_digest
 from unteach.schema import InputError
 
 Form = Literal["baked", "adapter"]
+STATES = ("released", "undone", "final")
 
 
 def release(
@@ -77,9 +78,10 @@ def undo(folder: Path) -> str:
 
 
 def _restore(model: Path, originals: Mapping[str, Tensor], base: str) -> None:
-    staged = staged_beside(model)
+    mend(model)
     if not model.is_dir():
         raise InputError(f"{model}: is gone; copy it back, then undo")
+    staged = staged_beside(model)
     shutil.copytree(model, staged, dirs_exist_ok=True)
     try:
         lm = load_model(staged, dtype="auto")
@@ -121,7 +123,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """What run.json says; a folder without one is no result of a forgetting."""
     try:
         run: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if not isinstance(run, dict) or "state" not in run:
+        if not isinstance(run, dict) or run.get("state") not in STATES:
             raise ValueError
     except (OSError, ValueError, RecursionError) as missing:
         raise InputError(

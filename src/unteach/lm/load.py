@@ -10,7 +10,7 @@ from warnings import catch_warnings, simplefilter
 
 import torch
 from huggingface_hub.errors import HFValidationError
-from peft import PeftConfig, PeftModel
+from peft import PeftConfig, PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
@@ -93,7 +93,14 @@ def _with_adapter(where: str, base: str | Path | None, template: Template | None
         raise InputError(f"{where}: the adapter holds more than low-rank terms; merge it into its base first")
     if Path(under).is_dir():
         inspect(Path(under))
-    wrapped = PeftModel.from_pretrained(_model(under, device, dtype), where, use_safetensors=True)
+    elif Path(under).exists() or under.startswith((".", "/", "~")):
+        raise InputError(f"{where}: there is no model at {under}, its base; name it with --base")
+    settings.inference_mode = True
+    wrapped = PeftModel(_model(under, device, dtype), settings)
+    weights = load_peft_weights(where, device="cpu", use_safetensors=True)
+    if weights.keys() != get_peft_model_state_dict(wrapped).keys():  # the library would leave out the rest
+        raise InputError(f"{where}: its weights are not those that its configuration names; save the adapter again")
+    set_peft_model_state_dict(wrapped, weights)
     owner = where if (Path(where) / "tokenizer_config.json").is_file() else under
     settings.base_model_name_or_path = under
     model, tokenizer = wrapped.get_base_model(), _tokenizer(owner)
