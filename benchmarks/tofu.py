@@ -25,7 +25,7 @@ from unteach.report import save_figures, to_json, write
 from unteach.schema import Report
 
 METHODS = ("ga", "graddiff", "npo", "simnpo", "idk", "dpo")
-PLAN = {"tune": "full", "lr": 5e-4, "epochs": 5, "batch_size": 16, "accumulate": 1, "weight_decay": 0}
+PLAN = {"tune": "full", "lr": 1e-3, "epochs": 5, "batch_size": 16, "accumulate": 1, "weight_decay": 0}
 SHOWN = (  # set, metric, heading
     ("forget", "probability", "forget P"),
     ("forget", "rougel", "forget ROUGE-L"),

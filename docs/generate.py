@@ -5,6 +5,7 @@ the demonstration from the report in DIR (`make demo` writes one).
 """
 
 import argparse
+import ast
 import inspect
 import re
 import sys
@@ -47,7 +48,7 @@ OPENING = {
     "come from `unteach show NAME`.",
     "metrics.md": "What an audit can ask. `--metrics a,b,c` chooses; left out, the usual suite is asked. How scores "
     "become a verdict is on the [audit](audit.md) page.",
-    "commands.md": "Every command is also a function: see [Python](python.md). Progress goes to standard error, "
+    "commands.md": "The same from Python: [Python](python.md). Progress goes to standard error, "
     "results to standard output. Exit code 0 means that the command did what it was asked, whatever the verdict; "
     "2 that something you gave cannot be used, which one sentence names; 130 that you interrupted it.",
 }
@@ -202,6 +203,13 @@ def guarantees() -> str:
     return table(("claim", "what it says"), ((f"**{name}**", said) for name, said in GUARANTEES.values()))
 
 
+def floors() -> str:
+    """The order of the rooms, from the test that holds it."""
+    tree = ast.parse((ROOT / "tests" / "house" / "test_floors.py").read_text(encoding="utf-8"))
+    value = next(n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "FLOORS")
+    return f"```text\n{ast.literal_eval(value)}\n```\n"
+
+
 def recipe_keys() -> str:
     """The keys of a recipe."""
     names = [f.name for f in fields(Recipe) if f.name != "options"]
@@ -215,6 +223,7 @@ BLOCKS: Mapping[tuple[str, str], Callable[[], str]] = {
     ("docs/audit.md", "thresholds"): thresholds,
     ("docs/forget.md", "keys"): recipe_keys,
     ("docs/first-run.md", "town"): town,
+    ("docs/design.md", "floors"): floors,
     ("docs/report.md", "verdicts"): verdicts,
     ("docs/report.md", "guarantees"): guarantees,
 }

@@ -157,13 +157,18 @@ def checked(cls: type[C], options: Mapping[str, Any], what: str, *, see: str = "
         made = TypeAdapter(cls).validate_python(dict(options))
     except ValidationError as wrong:
         first = wrong.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = "".join(f", option '{p}'" for p in first["loc"][:1])
+        where = f", option '{_place(cls, first['loc'])}'" if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{what}{where}: {message[:1].lower()}{message[1:]}; see `{see}`") from None
     for name, value in vars(made).items():
         if isinstance(value, float) and not isfinite(value):
             raise InputError(f"{what}, option '{name}': not a finite number; see `{see}`")
     return made
+
+
+def _place(cls: Any, steps: tuple[int | str, ...]) -> str:
+    inner = {f.name: f.type for f in fields(cls)}.get(str(steps[0]))
+    return f"{steps[0]}.{_place(inner, steps[1:])}" if len(steps) > 1 and is_dataclass(inner) else str(steps[0])
 
 
 def _refuse_unknown(cls: Any, options: Mapping[str, Any], what: str, within: str = "") -> None:

@@ -9,21 +9,22 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import worlds
-from driven import run, tree, went_well
+from driven import run, went_well
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from unteach import cli, demo, machine, registry
+import unteach
+import worlds
+from unteach import cli, machine, registry
 from unteach.audit.benchmarks.town import Town
 from unteach.data import read
-from unteach.edit import train
 from unteach.edit.release import read_edit
 from unteach.lm.fresh import Size
 from unteach.lm.load import load, quiet
@@ -107,11 +108,15 @@ def test_forget_audit_undo_finalise_on_models_made_elsewhere(
     assert edit.base == original.digest()
     changed = sorted(edit.weights)
     assert found_in(out, records, original, changed) == []
+    assert found_in(folder, (), original, changed) == changed  # the search finds what is there
     check_release(out / "release", folder, edit, original, form)
 
     ran = went_well("audit", out / "release", "--before", folder, *words, "--max-new", 8, "--out", tmp_path / "audit")
     report = from_json((tmp_path / "audit" / "report.json").read_text(encoding="utf-8"))
-    assert {name: about["role"] for name, about in report.models.items()} == {"original": "original", "edited": "edited"}
+    assert {name: about["role"] for name, about in report.models.items()} == {
+        "original": "original",
+        "edited": "edited",
+    }
     assert report.models["original"]["digest"] == original.digest()
     assert report.guarantee.kind == "none"
     assert falls(report, "forget")
@@ -148,3 +153,186 @@ def falls(report: Any, name: str) -> bool:
     """Whether the edited model gives the answers of a set a lower probability than the original does."""
     values = {r.model: r.score.value for r in report.scores if (r.set, r.score.name) == (name, "probability")}
     return bool(values["edited"] < values["original"])
+
+
+def test_the_search_for_traces_finds_them(stories: Path, tmp_path: Path) -> None:
+    text = 'One day, "Lily" found a needle\nin her room.'
+    lm = load(stories)
+    tokens = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+    record = Record("lily", "", text)
+    traces = (
+        text.encode(),
+        json.dumps({"a": text}).encode(),
+        *(base64.b64encode(b"x" * lead + text.encode()) for lead in range(3)),
+        np.asarray(tokens, dtype=np.int32).tobytes(),
+        np.asarray([1, *tokens], dtype=np.int64).tobytes(),
+        json.dumps([1, *tokens]).encode(),
+    )
+    for trace in traces:
+        (tmp_path / "file").write_bytes(b"head" + trace + b"tail")
+        assert found_in(tmp_path, [record], lm, ()), trace
+
+
+@pytest.fixture(scope="session")
+def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records that `pupil` knows, as files."""
+    folder = tmp_path_factory.mktemp("towns")
+    for name, records in (("forget", worlds.FORGET), ("retain", worlds.RETAIN)):
+        lines = (json.dumps({"id": r.id, "question": r.prompt, "answer": r.answer}) + "\n" for r in records)
+        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def forgetting(pupil: Path, towns: Path) -> list[object]:
+    """The words of a short forgetting, but for where it goes."""
+    files = ["--forget", towns / "forget.jsonl", "--retain", towns / "retain.jsonl"]
+    return ["forget", pupil, *files, *QUICK, "--metrics", "probability,rougel"]
+
+
+def ran_as(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    return found
+
+
+def alone(*words: object, without: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own that has not the packages named."""
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({list(without)!r}))\n"
+        f"sys.argv = {['unteach', *map(str, words)]!r}\n"
+        "from unteach.cli import main\n"
+        "main()\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, env=env, timeout=120)
+
+
+HEAVY = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy", "scipy", "jaxtyping", "matplotlib", "datasketch", "datasets", "pyarrow")  # fmt: skip
+
+
+def test_report_is_rendered_again_without_torch(forgetting: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    went_well(*forgetting, "--out", out)
+    files = ("report.html", "report.md", "scores.csv", "table.tex", "MODEL_CARD.md", "report.json")
+    before = {name: (out / name).read_bytes() for name in files}
+    for name in files[:-1]:
+        (out / name).unlink()
+    done = alone("report", out, without=[n for n in HEAVY if n not in ("matplotlib", "numpy")], cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.split()) == sorted(str(out / name) for name in files)
+    assert {name: (out / name).read_bytes() for name in files} == before
+    done = alone("report", out / "report.json", "--out", tmp_path / "elsewhere", without=HEAVY, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in set(files) - {"report.html"}:  # the page lacks its figures, and says so
+        assert (tmp_path / "elsewhere" / name).read_bytes() == before[name]
+    assert len(before["report.html"]) > len((tmp_path / "elsewhere" / "report.html").read_bytes()) > 5_000
+
+
+def test_report_saves_its_figures(forgetting: list[object], tmp_path: Path) -> None:
+    went_well(*forgetting, "--out", tmp_path / "out")
+    ran = went_well("report", tmp_path / "out", "--figures", "svg")
+    figures = [Path(line) for line in ran.out.splitlines() if line.endswith(".svg")]
+    assert figures
+    assert all(b"<svg" in f.read_bytes() for f in figures)
+
+
+def test_list_shows_what_is_registered() -> None:
+    entries = registry.entries()
+    shown = went_well("list").out
+    found = json.loads(went_well("list", "--json").out)
+    assert [(e["kind"], e["name"]) for e in found] == [(e.kind, e.name) for e in entries]
+    assert all(f" {e.name} " in shown for e in entries)
+    for kind in registry.KINDS:
+        part = json.loads(went_well("list", f"{kind}s" if kind != "data" else kind, "--json").out)
+        assert [e["name"] for e in part] == [e.name for e in entries if e.kind == kind]
+    assert {e["kind"] for e in found} <= set(registry.KINDS)
+
+
+def test_show_gives_formula_and_options() -> None:
+    shown = went_well("show", "npo").out
+    (entry,) = (e for e in registry.entries("objective") if e.name == "npo")
+    assert shown.startswith("objective npo\n")
+    assert entry.doc in shown
+    assert entry.paper in shown
+    assert f"needs: {', '.join(entry.needs)}" in shown
+    assert [(o.name, o.default) for o in entry.options] == [("beta", "0.1")]
+    assert "  --beta: float = 0.1\n" in shown
+    for e in registry.entries():
+        assert f"{e.kind} {e.name}\n" in went_well("show", e.name).out
+
+
+def test_doctor_and_env_answer_without_torch(tmp_path: Path) -> None:
+    """So do --help, every COMMAND --help, list and show: one process asks them all."""
+    commands = sorted(e.name for e in registry.entries("command"))
+    questions = [["doctor"], ["env"], ["--help"], [], ["list"], ["show", "npo"], *([c, "--help"] for c in commands)]
+    code = (
+        "import json, sys\n"
+        f"sys.modules.update(dict.fromkeys({list(HEAVY)!r}))\n"
+        "from unteach.cli import main\n"
+        f"for words in {questions!r}:\n"
+        "    sys.argv = ['unteach', *words]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as ended:\n"
+        "        print('\\n==', ended.code)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=env, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = re.split(r"\n== (\w+)\n", done.stdout)
+    texts, codes = answers[:-1:2], answers[1::2]
+    assert len(texts) == len(questions)
+    assert set(codes[1:]) <= {"0", "None"}
+    assert "extra [train]" in texts[0]
+    assert "python: 3." in texts[1]
+    assert texts[2].strip() == texts[3].strip()
+    for text, command in zip(texts[6:], commands, strict=True):
+        assert f"unteach {command}" in text or f" {command} " in text
+    flags = texts[6 + commands.index("forget")]
+    for flag in ("--forget", "--retain", "--lr", "--config", "--plugin", "--tune", "--release", "--show"):
+        assert flag in flags
+    assert "--before" in texts[6 + commands.index("audit")]
+
+
+def test_doctor_says_what_is_missing_and_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "LEAST_DISK", 0)
+    monkeypatch.setattr(machine, "installed", lambda package: "" if package == "peft" else "1.0")
+    ran = run("doctor")
+    assert ran.code == 1
+    assert "missing  extra [train]: peft not installed; pip install 'unteach[train]'" in ran.out
+    assert "ok       core" in ran.out
+    monkeypatch.setattr(machine, "installed", lambda _package: "1.0")
+    assert run("doctor").code == 0
+
+
+def test_the_demo_ends_with_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = import_module("unteach.demo")
+    monkeypatch.setattr(demo, "Town", partial(Town, people=10, leaving=2))
+    monkeypatch.setattr(demo, "SIZE", Size(vocabulary=700, hidden=32, layers=2, heads=2, inner=64, positions=64))
+    monkeypatch.setattr(demo, "SCHOOL", replace(demo.SCHOOL, epochs=2))
+    out = tmp_path / "demo"
+    ran = went_well("demo", "--out", out)
+    assert ran.out.endswith(f"report: {out / 'report.html'}\n")
+    report = from_json((out / "report.json").read_text(encoding="utf-8"))
+    roles = {"original": "original", "retrained": "retrained", "ga": "edited", "default": "edited"}
+    assert {name: about["role"] for name, about in report.models.items()} == roles
+    sets = {"forget": 10, "forget_paraphrased": 10, "retain": 40, "general": 25}
+    assert {name: about["n"] for name, about in report.sets.items()} == sets
+    accuracy = {(r.model, r.set) for r in report.scores if r.score.name == "accuracy" and r.score.value is not None}
+    assert accuracy == {(m, s) for m in roles for s in sets}
+    assert set(report.verdicts) == {"ga", "default"}
+    assert len(read(out / "forget.jsonl").records) == 30
+    assert (out / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert went_well("audit", out / "original", "--forget", out / "forget.jsonl", "--limit", 3, "--max-new", 4).out
+    again = went_well("demo", "--out", out)  # a demonstration may be given again in its own place
+    assert again.out == ran.out
+
+
+def test_a_public_function_is_not_hidden_by_a_module_of_its_name() -> None:
+    assert "unteach.audit.audit" in sys.modules
+    import_module("unteach.demo")
+    for name in ("audit", "demo", "forget", "undo", "finalise"):
+        assert callable(getattr(unteach, name)), name
