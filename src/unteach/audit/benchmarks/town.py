@@ -4,7 +4,7 @@ Everything is drawn from a seed. Each fact is taught in some phrasings; the othe
 questions, and every answer has nineteen wrong ones of the same form, so that chance is 0.05.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
@@ -108,15 +108,13 @@ class Town:
 
     def lessons(self, *, without_forgotten: bool = False) -> tuple[Record, ...]:
         """What the town's model is trained on; its retrained reference is trained without the forgotten people."""
-        kept = [r for r in self._personal() if not (without_forgotten and r.subject in self._leaving())]
-        return tuple(lesson for r in (*kept, *self._general()) for lesson in _taught(r))
+        return self._lessons(r for r in self._personal() if not (without_forgotten and r.subject in self._leaving()))
 
     def request(self) -> Request:
         """Forget the people who left town; keep everybody else and the general facts."""
         gone = [r for r in self._personal() if r.subject in self._leaving()]
-        kept = [r for r in self._personal() if r.subject not in self._leaving()]
-        lessons = tuple(lesson for r in (*kept, *self._general()) for lesson in _taught(r))
-        return Request(tuple(lesson for r in gone for lesson in _taught(r)), lessons, scope="subject", id="town")
+        forget = tuple(lesson for r in gone for lesson in _taught(r))
+        return Request(forget, self.lessons(without_forgotten=True), scope="subject", id="town")
 
     def sets(self) -> dict[str, tuple[Record, ...]]:
         """The records the audit asks, one for each fact."""
@@ -128,6 +126,11 @@ class Town:
             "retain": tuple(_taught(r)[0] for r in kept),
             "general": tuple(_taught(r)[0] for r in self._general()),
         }
+
+    def _lessons(self, people: Iterable[Record]) -> tuple[Record, ...]:
+        """General facts are taught in every phrasing: there are few of them, and none is held out."""
+        personal = [lesson for r in people for lesson in _taught(r)]
+        return (*personal, *(lesson for r in self._general() for lesson in _taught(r, len(LAND.questions))))
 
     def _leaving(self) -> frozenset[str]:
         names = self._names()
@@ -159,8 +162,8 @@ def _fact(key: str, about: str, relation: Relation, seed: int) -> Record:
     )  # fmt: skip
 
 
-def _taught(fact: Record) -> list[Record]:
-    return _phrased(fact, [fact.prompt, *fact.paraphrases][:TAUGHT], "taught")
+def _taught(fact: Record, phrasings: int = TAUGHT) -> list[Record]:
+    return _phrased(fact, [fact.prompt, *fact.paraphrases][:phrasings], "taught")
 
 
 def _held_out(fact: Record) -> Record:
