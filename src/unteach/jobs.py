@@ -21,7 +21,7 @@ from unteach.data import Rows, check, read, refuse
 from unteach.edit import release as shelf
 from unteach.edit.checkpoint import checkpoints_in
 from unteach.edit.edit import Edit
-from unteach.edit.plan import Plan
+from unteach.edit.plan import Plan, draw
 from unteach.lm.batch import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
@@ -48,10 +48,6 @@ class _Sets:
 
     def of(self, name: str) -> tuple[Record, ...]:
         return self.rows[name].records if name in self.rows else ()
-
-    @property
-    def asked(self) -> dict[str, Sequence[Record]]:
-        return {name: rows.records for name, rows in self.rows.items()}
 
 
 def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None) -> Outcome:
@@ -237,9 +233,21 @@ def _audit(models: Mapping[str, Any], sets: _Sets, plan: Recipe, promise: Guaran
         "forget": ("forget", "probability"),
         "utility": ("retain" if "retain" in roles else "forget", "probability"),
     }
-    return ask_all(
-        models, sets.asked, roles=roles, suite=_suite(plan), axes=axes, show=plan.show, guarantee=promise, title=title
+    asked = {name: _drawn(name, rows.records, plan.asked) for name, rows in sets.rows.items()}
+    report = ask_all(
+        models, asked, roles=roles, suite=_suite(plan), axes=axes, show=plan.show, guarantee=promise, title=title
     )
+    fewer = {name: (len(asked[name]), len(rows.records)) for name, rows in sets.rows.items()}
+    notes = (f"{name}: {k:,} of {n:,} rows were asked, drawn by their ids" for name, (k, n) in fewer.items() if k < n)
+    return replace(report, notes=(*report.notes, *notes))
+
+
+def _drawn(name: str, records: Sequence[Record], most: int) -> Sequence[Record]:
+    """At most so many records, whatever their order in the file; they keep that order."""
+    if not most or len(records) <= most:
+        return records
+    chosen = sorted(range(len(records)), key=lambda i: draw("asked", name, records[i].id))[:most]
+    return [records[i] for i in sorted(chosen)]
 
 
 def _told(report: Report, plan: Recipe, method: Any, edit: Edit, seconds: float) -> Report:

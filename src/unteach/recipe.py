@@ -53,6 +53,7 @@ class Recipe:
     metrics: Annotated[str, "names of metrics with commas between; empty for the usual suite"] = ""
     max_new: Annotated[int, "greatest number of tokens of a generated answer"] = 200
     limit: Annotated[int | None, "read at most this many rows of each file"] = None
+    asked: Annotated[int, "rows of each set that the audit asks, drawn by their ids; 0 for all"] = 400
     near: Annotated[float, "similarity from which rows count as near-duplicates"] = 0.8
     show: Annotated[bool, "let record texts into the report"] = False
     id: Annotated[str, "the id of the request"] = ""
@@ -67,6 +68,8 @@ class Recipe:
             raise ValueError("max_new must be at least 1")
         if self.limit is not None and self.limit < 1:
             raise ValueError("limit must be at least 1")
+        if self.asked < 0:
+            raise ValueError("asked must not be negative")
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:

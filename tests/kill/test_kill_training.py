@@ -218,3 +218,18 @@ def test_changed_records_are_another_training(newborn: LM, desk: Path, half_way:
         return steps[0]
 
     assert in_a_child(otherwise, desk / "place").returned == STEPS
+
+
+def test_a_training_that_ended_early_is_not_taken_up_again(llama: LM, desk: Path) -> None:
+    """Its target was reached before the last step; killed while the edit is saved, it has nothing left to do."""
+    plan = replace(PLAN, tune="full", lr=5e-3, epochs=12, measure_every=1, stop_forget=0.5)
+    work = partial(forgetting, llama, plan=plan)
+    undisturbed = in_a_child(work, desk / "calm")
+    assert undisturbed.returned["steps"] < 12
+    for point in range(undisturbed.events - 9, undisturbed.events, 4):
+        place = desk / f"killed-{point}"
+        in_a_child(work, place, kill_at=point)
+        kept = max(whole_steps(place), default=0)
+        again = in_a_child(work, place)
+        assert again.returned["steps"] == undisturbed.returned["steps"] - kept
+        finished(again, undisturbed, place)

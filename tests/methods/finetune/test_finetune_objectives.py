@@ -46,7 +46,7 @@ def drawn(batch: Batch, seed: int = 0) -> Table:
 
 
 def gradient(table: Table, loss: Tensor) -> Tensor:
-    (found,) = torch.autograd.grad(loss, table.logits)
+    (found,) = torch.autograd.grad(loss, table.logits, retain_graph=True)
     return found
 
 

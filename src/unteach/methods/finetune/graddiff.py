@@ -30,6 +30,10 @@ class GradDiff:
 
     def __call__(self, lm: LM, request: Request) -> Edit:
         inner = Finetune(
-            "ga", retain_term=self.retain_term, forget_weight=self.forget_weight, retain_weight=self.retain_weight, plan=self.plan
+            "ga",
+            retain_term=self.retain_term,
+            forget_weight=self.forget_weight,
+            retain_weight=self.retain_weight,
+            plan=self.plan,
         )
         return inner(lm, request)
