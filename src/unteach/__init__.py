@@ -1,4 +1,4 @@
-"""unteach: make language models forget and correct, and show how well.
+"""unteach: make language models forget, and show how well.
 
 The names below are imported when they are first used, so that importing the package does not import torch.
 """

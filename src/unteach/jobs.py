@@ -239,7 +239,14 @@ def _audit(models: Mapping[str, Any], sets: _Sets, plan: Recipe, promise: Guaran
     )
     fewer = {name: (len(asked[name]), len(rows.records)) for name, rows in sets.rows.items()}
     notes = (f"{name}: {k:,} of {n:,} rows were asked, drawn by their ids" for name, (k, n) in fewer.items() if k < n)
-    return replace(report, notes=(*report.notes, *notes))
+    models = {**report.models, "original": {**report.models["original"], "label": _label(plan.model)}}
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return replace(report, notes=(*report.notes, *notes), models=models, created=created)
+
+
+def _label(model: str) -> str:
+    """A hub id as it is; of a folder nothing but that it is one, since its name may say anything."""
+    return "original" if Path(model).exists() else model
 
 
 def _drawn(name: str, records: Sequence[Record], most: int) -> Sequence[Record]:

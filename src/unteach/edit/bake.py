@@ -24,7 +24,7 @@ from unteach.schema import InputError
 ABOUT = "unteach.json"  # what a release says of itself: how text is laid out, what it stands on
 
 
-def bake(edit: Edit | None, lm: LM, folder: Path, *, card: str = "") -> str:
+def bake(edit: Edit | None, lm: LM, folder: str | Path, *, card: str = "") -> str:
     """Write a whole model with the edit (and a user's own adapter) multiplied in; returns its digest.
 
     `card` is the text of its README.md.
@@ -34,6 +34,7 @@ def bake(edit: Edit | None, lm: LM, folder: Path, *, card: str = "") -> str:
         raise InputError("this edit acts while the model runs and cannot be baked into weights; release it as it is")
     if edit is not None:
         edit.check_base(lm)
+    folder = Path(folder)
     state = baked_state(edit, lm)
     staged = staged_beside(folder)
     with quiet():

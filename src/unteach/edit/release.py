@@ -94,6 +94,7 @@ def _restore(model: Path, originals: Mapping[str, Tensor], base: str) -> None:
     except (InputError, KeyError, RuntimeError) as other:
         shutil.rmtree(staged)
         raise InputError(f"{model}: changed since it was written; the original cannot be restored there") from other
+    (staged / "README.md").unlink(missing_ok=True)  # the card speaks of the edited model
     for old in staged.glob("*.safetensors*"):
         old.unlink()
     with quiet():

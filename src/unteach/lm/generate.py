@@ -24,6 +24,7 @@ TOKENS_AT_ONCE = 65536  # prompt positions in one batch
 class _Reply:
     prompt: list[int]
     sessions: list[Session]
+    room: int  # tokens that the answer may have
     ids: list[int] = field(default_factory=list)
 
 
@@ -58,7 +59,8 @@ def _open(encoder: Encoder, prompt: str | Record, guards: Sequence[Guard], max_n
             record = replace(record, messages=(*record.messages[:-1], Message("user", words)))
         record = replace(record, prompt=words)
     ids = encoder.prompt(record.prompt, record.messages)
-    return _Reply(ids[-max(1, encoder.max_length - max_new) :] or [encoder.first], sessions)
+    ids = ids[-max(1, encoder.max_length - min(max_new, encoder.max_length // 2)) :] or [encoder.first]
+    return _Reply(ids, sessions, room=min(max_new, encoder.max_length - len(ids)))
 
 
 @torch.no_grad()
@@ -81,6 +83,7 @@ def _decode(
         stay = [k for k, token in enumerate(chosen) if token not in stops]
         for k in stay:
             replies[alive[k]].ids.append(chosen[k])
+        stay = [k for k in stay if len(replies[alive[k]].ids) < replies[alive[k]].room]
         if not stay:
             return
         keep = torch.tensor(stay, device=device)

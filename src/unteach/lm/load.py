@@ -97,15 +97,34 @@ def _with_adapter(where: str, base: str | Path | None, template: Template | None
         raise InputError(f"{where}: there is no model at {under}, its base; name it with --base")
     settings.inference_mode = True
     wrapped = PeftModel(_model(under, device, dtype), settings)
-    weights = load_peft_weights(where, device="cpu", use_safetensors=True)
-    if weights.keys() != get_peft_model_state_dict(wrapped).keys():  # the library would leave out the rest
-        raise InputError(f"{where}: its weights are not those that its configuration names; save the adapter again")
-    set_peft_model_state_dict(wrapped, weights)
+    _fill(wrapped, where, "default")
+    if first := _under(where):  # a release of ours over a user's own adapter: both are worn
+        wrapped.add_adapter("under", PeftConfig.from_pretrained(first))
+        _fill(wrapped, first, "under")
+        wrapped.base_model.set_adapter(["under", "default"])
     owner = where if (Path(where) / "tokenizer_config.json").is_file() else under
     settings.base_model_name_or_path = under
     model, tokenizer = wrapped.get_base_model(), _tokenizer(owner)
     _match(model, tokenizer, where)
     return LM(model, tokenizer, template=template, adapter=settings, source=where)
+
+
+def _fill(wrapped: PeftModel, where: str, name: str) -> None:
+    weights = load_peft_weights(where, device="cpu", use_safetensors=True)
+    if weights.keys() != get_peft_model_state_dict(wrapped, adapter_name=name).keys():  # the rest would be left out
+        raise InputError(f"{where}: its weights are not those that its configuration names; save the adapter again")
+    set_peft_model_state_dict(wrapped, weights, adapter_name=name)
+
+
+def _under(where: str) -> str:
+    """The adapter that this one was made over, if it says so."""
+    try:
+        found = str(json.loads((Path(where) / "unteach.json").read_text(encoding="utf-8")).get("over_adapter", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+    if found and not Path(found).is_dir():
+        raise InputError(f"{where}: was made over the adapter {found}, which is not there; put it back")
+    return found
 
 
 def _model(where: str, device: str, dtype: str) -> Any:

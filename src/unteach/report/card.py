@@ -33,7 +33,7 @@ def model_card(report: Report, *, base_model: str = "") -> str:
 
 def _front(report: Report, base_model: str) -> dict[str, Any]:
     original = next((column.label for column in columns(report) if column.role == "original"), "")
-    base = base_model or (original if HUB_ID.fullmatch(original) else "")
+    base = base_model or (original if "/" in original and HUB_ID.fullmatch(original) else "")
     verdicts = {one_line(model): str(v.verdict) for model, v in report.verdicts.items()}
     digests = [about.get("digest") for name, about in report.sets.items() if role_of(report, name) == "forget"]
     facts = {
