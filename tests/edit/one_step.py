@@ -6,7 +6,7 @@ Run as a program in a process of its own; prints the peak of memory before the m
 import sys
 from pathlib import Path
 
-import ready  # first
+import ready  # isort: skip - one thread, before torch is imported
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM

@@ -1,7 +1,8 @@
 """Work in a forked child that is killed at its n-th event: a step of training, or a change of the disk.
 
-Importing torch takes many seconds, so the children are forked from a warm parent. What was written but not yet
-forced onto the disk when a child was killed is cut in half, as a loss of power may leave it.
+Importing torch takes many seconds, so the children are forked from a warm parent. When a child was killed, the
+power is lost too: a file that was written but not yet forced onto the disk is cut in half, and a new folder whose
+entries were not loses one of them.
 """
 
 import json
@@ -72,9 +73,14 @@ def _identity(about: os.stat_result) -> tuple[int, ...]:
 
 
 def _lose_power(place: Path, safe: set[tuple[int, ...]]) -> None:
-    for path in sorted(place.rglob("*")):
-        if path.is_file() and _identity(path.stat()) not in safe:
+    older = {inode for inode, *_ in safe}
+    lost = [p for p in sorted(place.rglob("*")) if _identity(p.stat()) not in safe]
+    for path in lost:
+        if path.is_file():
             os.truncate(path, path.stat().st_size // 2)
+    for folder in (p for p in lost if p.is_dir() and p.stat().st_ino not in older):
+        for path in sorted(p for p in folder.iterdir() if p.is_file())[-1:]:
+            path.unlink()
 
 
 def _live(work: Callable[[Path], Any], place: Path, kill_at: int | None, pipe: int) -> None:

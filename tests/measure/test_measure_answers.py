@@ -83,7 +83,8 @@ def test_the_measures_are_their_formulas() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hit", "strength"), [("xxxx", 1.0), ("----", 0.0), ("xxx-", 0.0), ("-xxx", 0.75), ("x-xx", 0.5), ("-", 0.0), ("x", 1.0)]
+    ("hit", "strength"),
+    [("xxxx", 1.0), ("----", 0.0), ("xxx-", 0.0), ("-xxx", 0.75), ("x-xx", 0.5), ("-", 0.0), ("x", 1.0)],
 )
 def test_extraction_strength_by_going_through_the_prefixes(hit: str, strength: float) -> None:
     answer = made([-1.0] * len(hit), hit)

@@ -56,7 +56,9 @@ def views(lm: LM, golden: Path) -> dict[str, View]:
     given = json.loads((golden / "batch.json").read_text())
     texts = {side: [(t["question"], t["answer"]) for t in given["texts"][side]] for side in ("forget", "retain")}
     texts["instead"] = [(q, a) for (q, _), a in zip(texts["forget"], given["alternate_texts"], strict=True)]
-    runs = {side: lm.run(lm.batch([Record(str(i), *row) for i, row in enumerate(rows)])) for side, rows in texts.items()}
+    runs = {
+        side: lm.run(lm.batch([Record(str(i), *row) for i, row in enumerate(rows)])) for side, rows in texts.items()
+    }
     instead = View(runs["instead"], slice(0, 8))
     return {"forget": View(runs["forget"], slice(0, 8), instead=instead), "retain": View(runs["retain"], slice(0, 8))}
 
