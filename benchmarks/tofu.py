@@ -122,6 +122,8 @@ def _head(chosen: argparse.Namespace) -> list[str]:
         f"`benchmarks/results/tofu.json`. Machine: {platform.machine()}, 2 cores, float32, other work running beside.",
         "What models of this size do is no evidence about useful ones.", "",
         "The retrained model is the reference: a forget score is good where it is near that model's, not where it is low.",
+        "Model utility is next to nothing for all of them, since it is a harmonic mean over nine terms and models trained on",
+        "TOFU alone know nothing of real authors and the world.",
         "", "## As trained", "",
     ]  # fmt: skip
 

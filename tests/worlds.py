@@ -38,7 +38,7 @@ LESSON = Plan(
     tune="full", epochs=60, lr=4e-3, batch_size=6, accumulate=1, warmup_epochs=2, decay="cosine", weight_decay=0.0
 )
 # A forgetting that a tiny model survives: forget rows fall, retain rows stay.
-UNLEARN = Plan(rank=4, lora_alpha=8.0, epochs=12, lr=3e-3, batch_size=4, accumulate=1)
+UNLEARN = Plan(rank=4, lora_alpha=8.0, epochs=25, lr=2e-2, batch_size=4, accumulate=1)
 
 
 def llama(seed: int = 0) -> LM:

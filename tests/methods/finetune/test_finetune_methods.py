@@ -19,6 +19,7 @@ from unteach.methods.finetune.graddiff import GradDiff
 from unteach.schema import InputError, Record, Request
 
 REQUEST = Request(forget=worlds.FORGET, retain=worlds.RETAIN)
+PROMPTS = [r.prompt for r in worlds.RECORDS]
 FEW = Plan(tune="full", epochs=2, lr=1e-3, batch_size=2, accumulate=1)
 
 
@@ -33,29 +34,32 @@ def worn(lm: LM, edit: Edit) -> dict[str, Tensor]:
     return {n: through(chain, lm.parameters()[n].detach()) for n, chain in edit.weights.items()}
 
 
-@pytest.mark.parametrize("tune", ["lora", "full"])
-def test_finetune_forgets_and_keeps(lm: LM, tune: str) -> None:
-    before, request = worlds.state(lm), REQUEST
-    plan = replace(worlds.UNLEARN, tune=tune, lr=3e-3 if tune == "lora" else 1e-3)
-    assert min(known(lm, worlds.RECORDS)) > 0.8
-    edit = Finetune(plan=plan)(lm, request)
+FULL = replace(worlds.UNLEARN, tune="full", lr=4e-3)
+
+
+@pytest.mark.parametrize("plan", [worlds.UNLEARN, FULL], ids=["lora", "full"])
+def test_finetune_forgets_and_keeps(lm: LM, plan: Plan) -> None:
+    before = worlds.state(lm)
+    knew, kept = known(lm, worlds.FORGET)[0], known(lm, worlds.RETAIN)[0]
+    assert min(knew, kept) > 0.85
+    edit = Finetune(plan=plan)(lm, REQUEST)
     with edit.on(lm):
-        (forgotten, _), (kept, chosen) = known(lm, worlds.FORGET), known(lm, worlds.RETAIN)
-        said = lm.generate([r.prompt for r in worlds.FORGET], 24)
-    assert forgotten < 0.3
-    assert kept > 0.7
-    assert chosen > 0.9
-    assert not any(r.answer in text for r, text in zip(worlds.FORGET, said, strict=True))
+        assert known(lm, worlds.FORGET)[0] < 0.5 * knew
+        assert known(lm, worlds.RETAIN)[0] > 0.95 * kept
+        assert known(lm, worlds.RETAIN)[1] > 0.98
+        told = [r.answer in text for r, text in zip(worlds.RECORDS, lm.generate(PROMPTS, 24), strict=True)]
+    assert sum(told[:4]) < 2
+    assert all(told[4:])
     assert worlds.state(lm) == before
     assert edit.guarantee.kind == "empirical"
 
 
 def test_without_a_retain_term_more_is_lost(lm: LM) -> None:
-    plan = replace(worlds.UNLEARN, tune="full", lr=1e-3, epochs=10)
     kept = []
     for term in ("nll", "none"):
-        edit = Finetune("npo", retain_term=term, plan=plan)(lm, REQUEST)
+        edit = Finetune("npo", retain_term=term, plan=replace(FULL, lr=2e-3, epochs=20))(lm, REQUEST)
         with edit.on(lm):
+            assert known(lm, worlds.FORGET)[0] < 0.05
             kept.append(known(lm, worlds.RETAIN)[0])
     assert kept[0] > 0.7 > kept[1] + 0.2
 
@@ -89,7 +93,7 @@ def test_graddiff_is_finetune_on_ga(lm: LM) -> None:
 
 @pytest.mark.parametrize("objective", ["idk", "dpo"])
 def test_replacement_answers_are_learned(lm: LM, objective: str) -> None:
-    plan = replace(worlds.UNLEARN, tune="full", lr=1e-3, epochs=15)
+    plan = replace(FULL, lr=2e-3, epochs=20)
     answers = ("I do not know.",)
     before = known(lm, tuple(replace(r, answer=answers[0]) for r in worlds.FORGET))[0]
     edit = Finetune(objective, instead=answers, plan=plan)(lm, REQUEST)
@@ -97,7 +101,7 @@ def test_replacement_answers_are_learned(lm: LM, objective: str) -> None:
         after = known(lm, tuple(replace(r, answer=answers[0]) for r in worlds.FORGET))[0]
         assert known(lm, worlds.FORGET)[0] < 0.5
         assert known(lm, worlds.RETAIN)[1] > 0.9
-    assert before < 0.1 < 0.3 < after
+    assert before < 0.01 < 0.1 < after
 
 
 def test_the_replacement_is_a_function_of_seed_epoch_and_record() -> None:
@@ -146,7 +150,7 @@ def test_ids_that_clash_across_the_sets_are_kept_apart(lm: LM) -> None:
     """Row 1 of one file and row 1 of the other are two rows."""
     forget = [replace(r, id=str(i)) for i, r in enumerate(worlds.FORGET)]
     retain = [replace(r, id=str(i)) for i, r in enumerate(worlds.RETAIN)]
-    edit = Finetune(plan=replace(worlds.UNLEARN, tune="full", lr=1e-3))(lm, Request(forget=forget, retain=retain))
+    edit = Finetune(plan=FULL)(lm, Request(forget=forget, retain=retain))
     with edit.on(lm):
         assert known(lm, worlds.FORGET)[0] < 0.4
-        assert known(lm, worlds.RETAIN)[0] > 0.7
+        assert known(lm, worlds.RETAIN)[0] > 0.8
