@@ -3,9 +3,7 @@
 The names below are imported when they are first used, so that importing the package does not import torch.
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 _HOME = {
@@ -23,9 +21,7 @@ _HOME = {
     "Span": "unteach.schema",
     "Template": "unteach.lm.batch",
     "Verdict": "unteach.schema",
-    "audit": "unteach.jobs",
     "bake": "unteach.edit.bake",
-    "demo": "unteach.demo",
     "entries": "unteach.registry",
     "finalise": "unteach.jobs",
     "forget": "unteach.jobs",
@@ -55,14 +51,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return list(__all__)
-
-
-class _Face(ModuleType):
-    """Where a submodule has the name of a public function (audit, demo), importing it leaves the function in place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _HOME or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Face

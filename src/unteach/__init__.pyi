@@ -1,11 +1,9 @@
 from unteach.data import read as read
-from unteach.demo import demo as demo
 from unteach.edit.bake import bake as bake
 from unteach.edit.edit import Edit as Edit
 from unteach.edit.plan import Plan as Plan
 from unteach.edit.store import load as load_edit
 from unteach.edit.store import save as save_edit
-from unteach.jobs import audit as audit
 from unteach.jobs import finalise as finalise
 from unteach.jobs import forget as forget
 from unteach.jobs import undo as undo
@@ -44,9 +42,7 @@ __all__ = (
     "Span",
     "Template",
     "Verdict",
-    "audit",
     "bake",
-    "demo",
     "entries",
     "finalise",
     "forget",

@@ -1,9 +1,11 @@
-"""Models on the disk that the commands are pointed at."""
+"""Models and records on the disk that the commands are pointed at."""
 
+import json
 from pathlib import Path
 
 import pytest
 from benchmarks.stories import convert
+from driven import QUICK
 
 import worlds
 from unteach.lm.model import LM
@@ -27,3 +29,26 @@ def stories(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, out = shared / "data" / "stories260k", tmp_path_factory.mktemp("models") / "stories"
     convert(source / "stories260K.bin", source / "tok512.bin", out)
     return out
+
+
+@pytest.fixture(scope="session")
+def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The records that `pupil` knows, as files."""
+    folder = tmp_path_factory.mktemp("towns")
+    for name, records in (("forget", worlds.FORGET), ("retain", worlds.RETAIN)):
+        lines = (json.dumps({"id": r.id, "question": r.prompt, "answer": r.answer}) + "\n" for r in records)
+        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def forgetting(pupil: Path, towns: Path) -> list[object]:
+    """The words of a short forgetting, but for where it goes."""
+    files = ["--forget", towns / "forget.jsonl", "--retain", towns / "retain.jsonl"]
+    return ["forget", pupil, *files, *QUICK, "--metrics", "probability,rougel"]
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without figures, which take most of a short run's time."""
+    monkeypatch.setattr("unteach.report.page.available", lambda: False)

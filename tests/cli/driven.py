@@ -10,6 +10,9 @@ from unittest.mock import patch
 
 from unteach import cli
 
+# A forgetting that takes a moment on a tiny model.
+QUICK = ("--epochs", 3, "--lr", "1e-3", "--accumulate", 1, "--batch-size", 4, "--rank", 4, "--max-new", 8)
+
 
 class Ran(NamedTuple):
     code: int

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from driven import run, went_well
+from driven import QUICK, run, went_well
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import unteach
-import worlds
 from unteach import cli, machine, registry
 from unteach.audit.benchmarks.town import Town
 from unteach.data import read
@@ -32,7 +31,6 @@ from unteach.lm.load import load, quiet
 from unteach.report import from_json
 from unteach.schema import Record
 
-QUICK = ("--epochs", 3, "--lr", "1e-3", "--accumulate", 1, "--batch-size", 4, "--rank", 4, "--max-new", 8)
 TEMPLATE = "[INST] {prompt} [/INST]{answer}"
 
 
@@ -93,6 +91,7 @@ def words_for(model: str, request: pytest.FixtureRequest, shared: Path) -> tuple
     return shared / "golden" / "tiny_tofu_llama", tofu / "forget01.json", [*files, "--limit", 6, "--template", TEMPLATE]
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("model", "form"), [("tiny_tofu_llama", "baked"), ("tiny_tofu_llama", "adapter"), ("stories", "baked")]
 )
@@ -174,28 +173,6 @@ def test_the_search_for_traces_finds_them(stories: Path, tmp_path: Path) -> None
         assert found_in(tmp_path, [record], lm, ()), trace
 
 
-@pytest.fixture(scope="session")
-def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The records that `pupil` knows, as files."""
-    folder = tmp_path_factory.mktemp("towns")
-    for name, records in (("forget", worlds.FORGET), ("retain", worlds.RETAIN)):
-        lines = (json.dumps({"id": r.id, "question": r.prompt, "answer": r.answer}) + "\n" for r in records)
-        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def forgetting(pupil: Path, towns: Path) -> list[object]:
-    """The words of a short forgetting, but for where it goes."""
-    files = ["--forget", towns / "forget.jsonl", "--retain", towns / "retain.jsonl"]
-    return ["forget", pupil, *files, *QUICK, "--metrics", "probability,rougel"]
-
-
-def ran_as(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "run.json").read_text(encoding="utf-8"))
-    return found
-
-
 def alone(*words: object, without: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own that has not the packages named."""
     code = (
@@ -227,15 +204,11 @@ def test_report_is_rendered_again_without_torch(forgetting: list[object], tmp_pa
     assert done.returncode == 0, done.stderr
     for name in set(files) - {"report.html"}:  # the page lacks its figures, and says so
         assert (tmp_path / "elsewhere" / name).read_bytes() == before[name]
-    assert len(before["report.html"]) > len((tmp_path / "elsewhere" / "report.html").read_bytes()) > 5_000
-
-
-def test_report_saves_its_figures(forgetting: list[object], tmp_path: Path) -> None:
-    went_well(*forgetting, "--out", tmp_path / "out")
-    ran = went_well("report", tmp_path / "out", "--figures", "svg")
+    ran = went_well("report", out, "--figures", "svg", "--out", tmp_path / "drawn")
     figures = [Path(line) for line in ran.out.splitlines() if line.endswith(".svg")]
     assert figures
     assert all(b"<svg" in f.read_bytes() for f in figures)
+    assert len(before["report.html"]) > len((tmp_path / "elsewhere" / "report.html").read_bytes()) > 5_000
 
 
 def test_list_shows_what_is_registered() -> None:
@@ -326,10 +299,15 @@ def test_the_demo_ends_with_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert accuracy == {(m, s) for m in roles for s in sets}
     assert set(report.verdicts) == {"ga", "default"}
     assert len(read(out / "forget.jsonl").records) == 30
-    assert (out / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (out / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert went_well("audit", out / "original", "--forget", out / "forget.jsonl", "--limit", 3, "--max-new", 4).out
-    again = went_well("demo", "--out", out)  # a demonstration may be given again in its own place
-    assert again.out == ran.out
+    monkeypatch.setattr(demo, "_taught", interrupted)
+    assert run("demo", "--out", out).code == 130, "a demonstration may be given again in its own place"
+
+
+def interrupted(*_: object, without_forgotten: bool) -> None:
+    assert not without_forgotten
+    raise KeyboardInterrupt
 
 
 def test_a_public_function_is_not_hidden_by_a_module_of_its_name() -> None:

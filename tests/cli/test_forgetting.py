@@ -14,7 +14,6 @@ from unteach.edit import train
 from unteach.lm.load import load
 from unteach.report import from_json
 
-QUICK = ("--epochs", 3, "--lr", "1e-3", "--accumulate", 1, "--batch-size", 4, "--rank", 4, "--max-new", 8)
 PLUGIN = '''
 from dataclasses import dataclass
 from typing import ClassVar
@@ -38,21 +37,7 @@ class Fade:
 '''
 
 
-@pytest.fixture(scope="module")
-def towns(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The records that `pupil` knows, as files, and a recipe that names them."""
-    folder = tmp_path_factory.mktemp("towns")
-    for name, records in (("forget", worlds.FORGET), ("retain", worlds.RETAIN)):
-        lines = (json.dumps({"id": r.id, "question": r.prompt, "answer": r.answer}) + "\n" for r in records)
-        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def forgetting(pupil: Path, towns: Path) -> list[object]:
-    """The words of a short forgetting, but for where it goes."""
-    files = ["--forget", towns / "forget.jsonl", "--retain", towns / "retain.jsonl"]
-    return ["forget", pupil, *files, *QUICK, "--metrics", "probability,rougel"]
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def noted(out: Path) -> dict[str, Any]:
@@ -237,11 +222,11 @@ def test_what_is_cut_is_said_with_its_lines(forgetting: list[object], towns: Pat
 
 def test_columns_are_told_by_name_and_nothing_else(pupil: Path, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
-    file.write_text("Question,ANSWER,notes,It is secret\nWho is hidden?,Nobody is hidden.,said in secret,x\n")
+    file.write_text("Question,ANSWER,notes,It is secret\nWho is Zanzibar?,Nobody is Zanzibar.,said Quixotic,x\n")
     ran = went_well("audit", pupil, "--forget", file, "--max-new", 4, "--metrics", "probability")
     assert f"forget: 1 records from {file} (prompt <- Question, answer <- ANSWER)\n" in ran.err
     assert "  columns not used: notes and 1 more\n" in ran.err
-    assert not {"hidden", "secret"} & set((ran.out + ran.err).lower().replace(".", " ").split())
+    assert not {"zanzibar", "quixotic", "secret"} & set((ran.out + ran.err).lower().replace(".", " ").split())
     assert "| " in ran.out, "without --out the report comes as Markdown"
 
 
@@ -290,7 +275,7 @@ def test_code_that_lies_beside_a_known_model_is_never_run(
 def test_a_model_of_ones_own_adapter_forgets_in_either_form(
     forgetting: list[object], pupil: Path, tmp_path: Path
 ) -> None:
-    adapter = worlds.adapter(pupil, tmp_path / "adapter")
+    adapter = worlds.adapter(pupil, tmp_path / "own")
     words = [w if w != pupil else adapter for w in forgetting]
     before = load(adapter).digest()
     for form in ("baked", "adapter"):

@@ -97,7 +97,9 @@ def _live(work: Callable[[Path], Any], place: Path, kill_at: int | None, pipe: i
 
     try:
         _watch(event, tell, place)
-        tell("returned", work(place))
+        returned = work(place)
+        event()  # the last: the work is done
+        tell("returned", returned)
         tell("events", count)
         os._exit(0)
     except BaseException:

@@ -61,18 +61,20 @@ def digest(place: Path) -> str:
     return load(place / "release").digest() if (place / "release").exists() else ""
 
 
+def laid(start: Path | None, place: Path) -> Path:
+    """A copy of `start` at `place`."""
+    return Path(shutil.copytree(start, place)) if start else place
+
+
 def killed_everywhere(
     work: Callable[[Path], None], desk: Path, start: Path | None, every: int
 ) -> Iterator[tuple[int, Path]]:
     """A fresh copy of `start` for each point, after the work on it was killed there."""
 
-    def laid(name: str) -> Path:
-        return Path(shutil.copytree(start, desk / name)) if start else desk / name
-
-    calm = laid("calm")
+    calm = laid(start, desk / "calm")
     events = in_a_child(work, calm).events
     for point in range(0, events, every):
-        place = laid(f"killed-{point}")
+        place = laid(start, desk / f"killed-{point}")
         assert in_a_child(work, place, kill_at=point).events == point
         yield point, place
 
@@ -110,6 +112,17 @@ def test_a_killed_release_over_an_older_one_leaves_either_of_them(case: Case, de
     assert len(set(found)) == 2 or case.form == "adapter"
 
 
+def test_what_has_ended_is_on_the_disk(case: Case, desk: Path) -> None:
+    """The power is lost just after the call has returned."""
+    for work, start in ((partial(releasing, case), None), (undo, case.done), (finalise, case.done)):
+        calm, place = laid(start, desk / "calm"), laid(start, desk / "killed")
+        in_a_child(work, place, kill_at=in_a_child(work, calm).events - 1)
+        assert (files(place), read_run(place), digest(place)) == (files(calm), read_run(calm), digest(calm))
+        assert not (place / "private").exists() or read_edit(place).digest() == case.edit.digest()
+        shutil.rmtree(calm)
+        shutil.rmtree(place)
+
+
 def test_a_killed_undo_is_whole_or_absent_and_the_next_one_ends_it(case: Case, desk: Path) -> None:
     original = case.lm.digest() if case.form == "baked" else ""
     count = 0
@@ -121,9 +134,9 @@ def test_a_killed_undo_is_whole_or_absent_and_the_next_one_ends_it(case: Case, d
             undo(place)
         return [read_run(place)["release"], digest(place), files(place)]
 
-    left = [f for f in files(case.done) if original or not f.startswith("release")]
     for point, place in killed_everywhere(undo, desk, case.done, 1):
         assert digest(place) in ("", case.after, original), point
+        left = files(desk / "calm")
         assert in_a_child(again, place).returned == [read_run(case.done)["base"], original, left], point
         count += 1
     assert count >= (12 if original else 6)

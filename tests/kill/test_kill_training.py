@@ -73,6 +73,14 @@ def test_killed_anywhere_it_goes_on_and_ends_the_same(newborn: LM, desk: Path, t
     assert resumed > len(points) // 2
 
 
+def test_a_saved_edit_is_on_the_disk(newborn: LM, desk: Path) -> None:
+    """The power is lost just after the call has returned."""
+    work = partial(forgetting, newborn)
+    undisturbed = in_a_child(work, desk / "calm")
+    in_a_child(work, desk / "killed", kill_at=undisturbed.events - 1)
+    finished(undisturbed, undisturbed, desk / "killed")
+
+
 def interrupted(lm: LM, place: Path, call: int) -> dict[str, Any]:
     """Ctrl-C arrives just after the optimiser has moved the weights, for the n-th time."""
     step, calls = torch.optim.AdamW.step, 0
