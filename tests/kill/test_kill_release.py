@@ -93,7 +93,7 @@ def test_a_killed_release_is_whole_or_absent_and_the_next_one_ends_it(case: Case
         if (place / "run.json").exists():
             assert read_run(place) == expected
             assert read_edit(place).digest() == case.edit.digest()
-        found = in_a_child(again, place).returned
+        found = again(place)
         assert found == [expected, case.after, case.edit.digest(), files(case.done), expected["base"], undone], point
         count += 1
     assert count >= (25 if undone else 12)
@@ -137,7 +137,7 @@ def test_a_killed_undo_is_whole_or_absent_and_the_next_one_ends_it(case: Case, d
     for point, place in killed_everywhere(undo, desk, case.done, 1):
         assert digest(place) in ("", case.after, original), point
         left = files(desk / "calm")
-        assert in_a_child(again, place).returned == [read_run(case.done)["base"], original, left], point
+        assert again(place) == [read_run(case.done)["base"], original, left], point
         count += 1
     assert count >= (12 if original else 6)
 
@@ -154,7 +154,7 @@ def test_a_killed_finalising_leaves_no_way_back_once_it_is_ended(case: Case, des
 
     left = [f for f in files(case.done) if not f.startswith("private")]
     for point, place in killed_everywhere(finalise, desk, case.done, 1):
-        assert in_a_child(again, place).returned == [case.after, left], point
+        assert again(place) == [case.after, left], point
         run = json.loads((place / "run.json").read_text(encoding="utf-8"))
         assert not {"base", "edit", "request"} & set(run)
 
