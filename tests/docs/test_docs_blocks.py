@@ -28,7 +28,6 @@ NOT_RUN = {  # command: why, for each that would not end in seconds or would nee
     "make test": "this test is part of it",
     "python3.11 -m venv .venv": "installs",
     '.venv/bin/pip install -c constraints.txt -e ".[train]"': "installs",
-    "python -m benchmarks tofu": "hours, and models that were trained before",
 }
 HELD = [(path, block) for path in PAGES for block in blocks(path)]
 
