@@ -298,6 +298,7 @@ class Here:
         return done
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_demo_ends_with_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     demo = import_module("unteach.demo")
     monkeypatch.setattr(demo, "Town", partial(town.Town, people=5, leaving=1))

@@ -51,7 +51,7 @@ def test_a_failure_in_the_middle_leaves_the_model(lm: LM, subject: Subject, monk
 
     monkeypatch.setattr(LM, "_call", failing)
     with pytest.raises(RuntimeError, match="planted"):
-        subject.method(SHORT)(lm, REQUEST)
+        subject.method(replace(SHORT, tune="lora"))(lm, REQUEST)
     assert not lm.lock._is_owned()
 
 
