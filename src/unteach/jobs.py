@@ -128,8 +128,9 @@ def _agree(plan: Recipe, method: Any = None, before: str = "") -> None:
     """Refuse, before anything is read, settings that contradict each other or name what does not exist."""
     _suite(plan).build()
     training = getattr(method, "plan", None)
-    if isinstance(training, Plan) and training.tune != "lora" and plan.release == "adapter":
-        raise InputError(f"--tune {training.tune} makes no adapter; choose --release baked, or --tune lora")
+    if isinstance(training, Plan) and plan.release == "adapter" and not getattr(method, "makes_adapter", training.lora):
+        tune = training.tune or f"what {plan.method} trains"
+        raise InputError(f"--tune {tune} makes no adapter; choose --release baked, or --tune lora")
     if isinstance(training, Plan) and training.stop_retain is not None and not plan.retain:
         raise InputError("--stop-retain watches the records to keep; give --retain FILE")
     models = [Path(m) for m in (plan.model, before, plan.retrained) if m]

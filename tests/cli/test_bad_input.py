@@ -132,11 +132,11 @@ WORDS = {
     "a weight that is no number": (f"{FORGET} --forget-weight nan", "option 'forget_weight': not a finite number"),
     "a weight that blows up": (f"{FORGET} --method ga --forget-weight 1e39", "loss became infinite at step .*; lower --lr"),
     # Layers.
-    "layers in words": (f"{FORGET} --tune some", "tune must be lora, full, or layers such as 3-5"),
-    "layers below 0": (f"{FORGET} --tune -1", "tune must be lora, full, or layers such as 3-5"),
-    "layers backwards": (f"{FORGET} --tune 2-1", "tune must be lora, full, or layers such as 3-5"),
+    "layers in words": (f"{FORGET} --tune some", "tune must be lora, full, layers such as 3-5"),
+    "layers below 0": (f"{FORGET} --tune -1", "tune must be lora, full, layers such as 3-5"),
+    "layers backwards": (f"{FORGET} --tune 2-1", "tune must be lora, full, layers such as 3-5"),
     "a layer the model has not": (f"{FORGET} --tune 0,3", "the model has layers 0 to 2; choose --tune among them"),
-    "layers without end": (f"{FORGET} --tune 0-999999999999", "tune must be lora, full, or layers such as 3-5"),
+    "layers without end": (f"{FORGET} --tune 0-999999999999", "tune must be lora, full, layers such as 3-5"),
     # What contradicts itself.
     "an adapter of all weights": (f"{FORGET} --release adapter --tune full", "--tune full makes no adapter; choose"),
     "an adapter of layers": (f"{FORGET} --release adapter --tune 0-1", "--tune 0-1 makes no adapter; choose"),

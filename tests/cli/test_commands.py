@@ -192,7 +192,7 @@ HEAVY = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenize
 def test_report_is_rendered_again_without_torch(forgetting: list[object], tmp_path: Path) -> None:
     out = tmp_path / "out"
     went_well(*forgetting, "--out", out)
-    files = ("report.html", "report.md", "scores.csv", "table.tex", "MODEL_CARD.md", "report.json")
+    files = ("report.html", "report.md", "scores.csv", "records.csv", "table.tex", "MODEL_CARD.md", "report.json")
     before = {name: (out / name).read_bytes() for name in files}
     for name in files[:-1]:
         (out / name).unlink()

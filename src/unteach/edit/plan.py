@@ -7,6 +7,7 @@ from math import ceil, cos, pi
 from typing import Literal
 
 DEEPEST = 10_000  # more layers than any model has
+DOWN = "down:"  # the down-projections alone
 BUCKET = 16  # batches whose rows are sorted by length together
 
 
@@ -14,14 +15,15 @@ BUCKET = 16  # batches whose rows are sorted by length together
 class Plan:
     """How a training runs. The defaults are those published for models of 1 to 8 billion parameters.
 
-    `tune` is lora, full, or the layers to train, such as 3-5 or 0,7. `lr` left out means 1e-4 for LoRA and 1e-5
-    otherwise. `epochs` counts passes over the forget set. `stop_forget` ends training when the mean probability
+    `tune` is lora, full, the layers to train, such as 3-5 or 0,7, or their down-projections alone, such as down:3-5;
+    left out, what the objective was published with, which is LoRA unless it says otherwise. `lr` left out means 1e-4
+    for LoRA and 1e-5 otherwise. `epochs` counts passes over the forget set. `stop_forget` ends training when the mean probability
     of the forget answers has come down to it; `stop_retain` ends it before the greedy token accuracy on the
     retain set falls below this share of what it was, and goes back to the last measurement above it.
     `checkpoint_every` counts steps; 0 means every five minutes.
     """
 
-    tune: str = "lora"
+    tune: str | None = None
     rank: int = 32
     lora_alpha: float = 64.0
     epochs: float = 10.0
@@ -53,12 +55,17 @@ class Plan:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1")
-        if self.tune not in ("lora", "full"):
+        if self.tune not in (None, "lora", "full"):
             layers(self.tune)
+
+    @property
+    def lora(self) -> bool:
+        """Whether what is trained is an adapter."""
+        return self.tune in (None, "lora")
 
     def rate(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """The learning rate of a step (from 0)."""
-        peak = self.lr if self.lr is not None else (1e-4 if self.tune == "lora" else 1e-5)
+        peak = self.lr if self.lr is not None else (1e-4 if self.lora else 1e-5)
         warm = round(self.warmup_epochs * steps_per_epoch) if steps > self.warmup_epochs * steps_per_epoch else 0
         if step < warm:
             return peak * (step + 1) / (warm + 1)
@@ -67,17 +74,17 @@ class Plan:
 
 
 def layers(text: str) -> tuple[int, ...]:
-    """The numbers in a list of layers such as ``3-5,7``."""
+    """The numbers in a list of layers such as ``3-5,7`` or ``down:3-5``."""
     found: list[int] = []
     try:
-        for part in text.split(","):
+        for part in text.removeprefix(DOWN).split(","):
             first, _, last = part.partition("-")
             span = range(int(first), int(last or first) + 1)
             if not 0 < len(span) < DEEPEST:
                 raise ValueError
             found.extend(span)
     except ValueError:
-        raise ValueError("tune must be lora, full, or layers such as 3-5 or 0,7") from None
+        raise ValueError("tune must be lora, full, layers such as 3-5 or 0,7, or down:3-5") from None
     return tuple(found)
 
 
@@ -113,6 +120,17 @@ def schedule(forget: Mapping[str, int], retain: Mapping[str, int], plan: Plan) -
         pairs = _bucketed(order, beside, anchors, others, plan, epoch)
         steps += [Step(a, b, epoch) if forget else Step((), a, epoch) for a, b in pairs]
     return tuple(steps[:total])
+
+
+def alternating(forget: Mapping[str, int], retain: Mapping[str, int], plan: Plan) -> tuple[Step, ...]:
+    """The same micro-batches, where in each epoch the forget rows come first and the retain rows after them."""
+    together = schedule(forget, retain, plan)
+    found: list[Step] = []
+    for epoch in range(together[-1].epoch + 1):
+        mine = [s for s in together if s.epoch == epoch]
+        found += [Step(s.forget, (), epoch) for s in mine]
+        found += [Step((), s.retain, epoch) for s in mine if s.retain]
+    return tuple(found)
 
 
 def _stream(rows: Mapping[str, int], count: int, seed: int) -> list[str]:

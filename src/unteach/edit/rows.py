@@ -1,7 +1,8 @@
 """Rows for a training step: forget, replacement and retain answers side by side, and what the model said before."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,11 +10,13 @@ from torch import Tensor
 from unteach.edit.plan import Step
 from unteach.lm.batch import Batch, Row, collate
 from unteach.lm.model import LM
+from unteach.lm.trace import Enter
 from unteach.lm.view import Pass, View
 from unteach.schema import InputError, Need, Record
 
 REFERENCE = "reference."  # how remembered log-probabilities are named in a checkpoint
 AT_ONCE = 32  # rows in one pass over the reference
+MOST_BYTES = 2**31  # of states that rows enter with, before they are computed anew
 
 
 @dataclass(frozen=True)
@@ -28,25 +31,43 @@ class Sides:
 class Task:
     """What to train on, and the loss: it is given the model now and the model before.
 
-    `needs` says what the loss reads; `instead` gives the replacement answer of a record in an epoch.
+    `needs` says what the loss reads; `instead` gives the replacement answers of a record in an epoch, equally many for
+    every record. `keep` maps the names of tensors in training to masks of their shape, false where nothing may move.
+    `enough` ends the training with the reason it gives, asked before the first step and at every measurement.
+    `state` holds numbers that the loss carries from step to step; they go into checkpoints.
     """
 
     forget: Sequence[Record]
     retain: Sequence[Record]
     loss: Callable[[Sides, Sides], Tensor]
     needs: frozenset[Need]
-    instead: Callable[[Record, int], str] | None = None
+    instead: Callable[[Record, int], tuple[str, ...]] | None = None
+    keep: Mapping[str, Tensor] = field(default_factory=dict)
+    enough: Callable[[], str] | None = None
+    state: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the loss reads other answers to the forget questions."""
+        return bool(self.needs & {"instead", "mismatched"})
 
 
 class Desk:
-    """Encodes every row once and lays the rows of each step side by side."""
+    """Encodes every row once and lays the rows of each step side by side.
+
+    `memory` keeps what the model before said of a row, `entered` the states with which a row enters the first block
+    in training: both are the same in every epoch.
+    """
 
     def __init__(self, lm: LM, task: Task) -> None:
         self.lm, self.task = lm, task
         self.records = {f"{side}/{r.id}": r for side, rows in self._named for r in rows}  # ids may clash across sets
         self.rows: dict[str, Row] = {i: lm.encoder.row(r) for i, r in self.records.items()}
+        self.tokens = 0  # trained on so far, prompts included, padding not
         self.memory: dict[str, Tensor] = {}
-        if "instead" in task.needs and task.instead is None:
+        self.entered: dict[str, Tensor] = {}
+        self.states: dict[float, dict[str, Tensor]] = {}
+        if task.replaced and task.instead is None:
             raise InputError("this objective needs replacement answers; give --instead FILE")
 
     @property
@@ -59,22 +80,55 @@ class Desk:
         forget, retain = ({f"{s}/{r.id}": len(self.rows[f"{s}/{r.id}"].ids) for r in rows} for s, rows in self._named)
         return forget, retain
 
-    def views(self, step: Step, before: Callable[[Batch], Pass]) -> tuple[Sides, Sides]:
-        """One forward pass for all rows of the step, seen from both sides, and the model before, equally."""
+    def views(self, step: Step, before: Callable[[Batch, Enter | None], Pass], first: int = 0) -> tuple[Sides, Sides]:
+        """One forward pass for all rows of the step, seen from both sides, and the model before, equally.
+
+        `first` is the first block in training; what lies below it runs once for each row.
+        """
         own = step.forget if "forget" in self.task.needs else ()
-        swapped = self._swapped(step) if "instead" in self.task.needs else ()
+        swapped = self._swapped(step) if self.task.replaced else ()
+        parts = (own, swapped, step.retain)
         keys = (*own, *swapped, *step.retain)
         batch = self._batch(keys)
-        parts = (len(own), len(swapped), len(step.retain))
-        now = _sides(self.lm.run(batch), parts, None)
-        known = self._known(keys, batch, parts) if "reference" in self.task.needs else None
-        return now, _sides(before(batch), parts, known)
+        self.tokens += len(batch.places)
+        now = _sides(self.lm.run(batch, enter=self._enter(keys, batch, first)), list(map(len, parts)))
+        one, other, kept = (partial(self._past, part, before, first) for part in parts)
+        return now, Sides(one(instead=other()), kept())
+
+    def _past(
+        self,
+        keys: Sequence[str],
+        before: Callable[[Batch, Enter | None], Pass],
+        first: int,
+        instead: View | None = None,
+    ) -> View:
+        """What the model before says of some rows: remembered, or computed for them alone when a loss asks for it."""
+        batch = self._batch(keys)
+        whole = before(batch, self._enter(keys, batch, first) if keys else None)
+        kept = Pass(batch, lambda: whole.logits, lambda layer: self._states(keys, whole, layer))
+        return View(kept, slice(0, len(keys)), known=self._known(keys, batch), instead=instead)
+
+    def _enter(self, keys: Sequence[str], batch: Batch, first: int) -> Enter | None:
+        if any(k not in self.entered for k in keys):
+            states = self.lm.enter(batch, first)
+            if states is None:
+                return None
+            _put(self.entered, keys, states[0], batch.real.sum(1))
+        return Enter(first, torch.cat([self.entered[k] for k in keys])[None])
+
+    def _states(self, keys: Sequence[str], before: Pass, layer: float) -> Tensor:
+        """The states after a block at the answers, of the model before, computed once for each row."""
+        known = self.states.setdefault(layer, {})
+        if any(k not in known for k in keys):
+            with torch.no_grad():
+                _put(known, keys, before.hidden(layer), before.batch.lengths)
+        return torch.cat([known[k] for k in keys])
 
     def remember(self, steps: Sequence[Step]) -> None:
         """Ask the model as it is for the log-probabilities that the loss will compare with, each once."""
         if "reference" not in self.task.needs:
             return
-        keys = {k for s in steps for k in (*s.forget, *(self._swapped(s) if "instead" in self.task.needs else ()))}
+        keys = {k for s in steps for k in (*s.forget, *(self._swapped(s) if self.task.replaced else ()))}
         keys |= {k for s in steps for k in s.retain} if "reference_logits" in self.task.needs else set()
         order = sorted(keys, key=lambda k: (len(self._row(k).ids), k))
         for at in range(0, len(order), AT_ONCE):
@@ -91,7 +145,7 @@ class Desk:
 
     def lay_out(self, steps: Sequence[Step]) -> None:
         """Encode the replacement answers of every step, so that `rows` holds all that the training will read."""
-        if "instead" in self.task.needs:
+        if self.task.replaced:
             for step in steps:
                 self._swapped(step)
 
@@ -100,11 +154,11 @@ class Desk:
         assert self.task.instead is not None
         keys = []
         for i in step.forget:
-            answer = self.task.instead(self.records[i], step.epoch)
-            key = f"{i}|{step.epoch}"
-            if key not in self.rows:
-                self.rows[key] = self.lm.encoder.row(replace(self.records[i], id=key, answer=answer))
-            keys.append(key)
+            for n, answer in enumerate(self.task.instead(self.records[i], step.epoch)):
+                key = f"{i}|{step.epoch}|{n}"
+                if key not in self.rows:
+                    self.rows[key] = self.lm.encoder.row(replace(self.records[i], id=key, answer=answer))
+                keys.append(key)
         return tuple(keys)
 
     def _row(self, key: str) -> Row:
@@ -113,21 +167,20 @@ class Desk:
     def _batch(self, keys: Sequence[str]) -> Batch:
         return collate([self.rows[k] for k in keys], keys, pad=self.lm.pad, device=self.lm.device)
 
-    def _known(self, keys: Sequence[str], batch: Batch, parts: tuple[int, int, int]) -> list[Tensor | None]:
-        found: list[Tensor | None] = []
-        at = 0
-        for count in parts:
-            logps = [self.memory.get(REFERENCE + k) for k in keys[at : at + count]]
-            have = [t for t in logps if t is not None]
-            found.append(torch.cat(have).to(batch.ids.device) if len(have) == count and count else None)
-            at += count
-        return found
+    def _known(self, keys: Sequence[str], batch: Batch) -> Tensor | None:
+        found = [self.memory[REFERENCE + k] for k in keys if REFERENCE + k in self.memory]
+        return torch.cat(found).to(batch.ids.device) if len(found) == len(keys) and keys else None
 
 
-def _sides(whole: Pass, parts: tuple[int, int, int], known: Sequence[Tensor | None] | None) -> Sides:
-    own, swapped, kept = parts
-    ends = (own, own + swapped, own + swapped + kept)
-    logps = known or (None, None, None)
-    instead = View(whole, slice(ends[0], ends[1]), known=logps[1])
-    forget = View(whole, slice(0, ends[0]), known=logps[0], instead=instead)
-    return Sides(forget, View(whole, slice(ends[1], ends[2]), known=logps[2]))
+def _put(table: dict[str, Tensor], keys: Sequence[str], states: Tensor, lengths: Tensor) -> None:
+    """Keep each row's part of the states, unless there are too many of them."""
+    if len(table) * states.nbytes // len(keys) > MOST_BYTES:
+        table.clear()
+    table |= zip(keys, torch.split(states, lengths.tolist()), strict=True)
+
+
+def _sides(whole: Pass, counts: Sequence[int]) -> Sides:
+    own, swapped, kept = counts
+    instead = View(whole, slice(own, own + swapped))
+    forget = View(whole, slice(0, own), instead=instead)
+    return Sides(forget, View(whole, slice(own + swapped, own + swapped + kept)))

@@ -91,7 +91,7 @@ def _begin(
     matrices = [p for p in parts.parameters.values() if p.ndim > 1]
     others = [p for p in parts.parameters.values() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimiser = accelerator.prepare(torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0))
+    optimiser = accelerator.prepare(torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, fused=True))
     gauge = Gauge(lm, task)
     run = _Run(lm, task, plan, steps, parts, optimiser, accelerator, desk, gauge, fingerprint)
     _resume(run)
@@ -106,6 +106,8 @@ def _loop(run: _Run) -> None:
     every = max(1, round(run.plan.measure_every * per_epoch))
     if run.gauge.wanted and not run.history:
         _measure(run)
+    if run.task.enough is not None and not run.done and not run.ended:
+        run.ended = run.task.enough()
     saved, size = monotonic(), run.plan.checkpoint_every
     try:
         with Progress("training", len(updates), run.done) as progress:
@@ -135,7 +137,7 @@ def _update(run: _Run, group: Sequence[Step], rate: float) -> float:
     total = 0.0
     with _seeded(draw(run.plan.seed, "dropout", run.done)):
         for step in group:
-            views = run.desk.views(step, run.parts.before)
+            views = run.desk.views(step, run.parts.before, run.parts.first)
             loss = run.task.loss(*views) / len(group)
             total += loss.item()
             if not torch.isfinite(loss.detach()):
@@ -143,6 +145,10 @@ def _update(run: _Run, group: Sequence[Step], rate: float) -> float:
                     f"the loss became infinite at step {run.done}; lower --lr, or choose an objective that is bounded"
                 )
             run.accelerator.backward(loss)
+    for name, mask in run.task.keep.items():
+        gradient = run.parts.parameters[name].grad
+        if gradient is not None:
+            gradient.mul_(mask)
     run.accelerator.clip_grad_norm_(list(run.parts.parameters.values()), run.plan.clip)
     run.whole = False
     run.optimiser.step()
@@ -160,7 +166,12 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _measure(run: _Run, loss: float | None = None) -> None:
-    now = {"step": float(run.done), **({} if loss is None else {"loss": loss}), **run.gauge.read()}
+    now = {
+        "step": float(run.done),
+        "tokens": float(run.desk.tokens),
+        **({} if loss is None else {"loss": loss}),
+        **run.gauge.read(),
+    }
     run.history.append(now)
     if run.plan.report_to:
         run.accelerator.log({k: v for k, v in now.items() if k != "step"}, step=run.done)
@@ -172,6 +183,8 @@ def _measure(run: _Run, loss: float | None = None) -> None:
             run.history.append({**run.gauge.read(), "step": run.history[-2]["step"]})
             return
         run.best = {name: p.detach().clone() for name, p in run.parts.parameters.items()}
+    if run.task.enough is not None and run.done and not run.ended:
+        run.ended = run.task.enough()
     if plan.stop_forget is not None and now.get("forget_probability", 1.0) <= plan.stop_forget:
         run.ended = "the forget set reached its target"
 
@@ -192,7 +205,12 @@ def _save(run: _Run) -> None:
     tensors = {f"weight.{name}": p.data for name, p in run.parts.parameters.items()}
     tensors |= {f"best.{name}": t for name, t in run.best.items()}
     tensors |= _optimiser_state(run) | run.desk.memory
-    notes: dict[str, Any] = {"history": run.history, "ended": run.ended}
+    notes: dict[str, Any] = {
+        "history": run.history,
+        "ended": run.ended,
+        "state": run.task.state,
+        "tokens": run.desk.tokens,
+    }
     checkpoint.save(checkpoint.State(run.done, tensors, notes), run.fingerprint)
 
 
@@ -212,7 +230,9 @@ def _resume(run: _Run) -> None:
             if (t := under(f"optimiser.{key}.").get(name)) is not None
         }
         if kept:
-            run.optimiser.state[parameter] = {k: t if k == "step" else t.to(parameter.device) for k, t in kept.items()}
+            run.optimiser.state[parameter] = {k: t.to(parameter.device) for k, t in kept.items()}
     run.best = under("best.")
     run.desk.recall(state.tensors)
+    run.task.state.update(state.notes["state"])
+    run.desk.tokens = state.notes["tokens"]
     run.done, run.history, run.ended = state.step, list(state.notes["history"]), state.notes["ended"]

@@ -13,10 +13,11 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from unteach.edit.patches import AddOuter, Patch, Put
-from unteach.edit.plan import Plan, draw, layers
+from unteach.edit.plan import DOWN, Plan, draw, layers
 from unteach.lm.anatomy import anatomy, plain_name, stored_in_out
 from unteach.lm.batch import Batch
 from unteach.lm.model import LM
+from unteach.lm.trace import Enter
 from unteach.lm.view import Pass
 from unteach.schema import InputError
 
@@ -29,7 +30,12 @@ class Trainable(Protocol):
     @property
     def parameters(self) -> Mapping[str, nn.Parameter]: ...
 
-    def before(self, batch: Batch) -> Pass: ...
+    @property
+    def first(self) -> int:
+        """The first block that is trained: what enters it never changes."""
+        ...
+
+    def before(self, batch: Batch, enter: Enter | None = None) -> Pass: ...
 
     def patches(self) -> dict[str, tuple[Patch, ...]]: ...
 
@@ -40,7 +46,7 @@ def trainable(lm: LM, plan: Plan) -> Iterator[Trainable]:
     flags = {name: p.requires_grad for name, p in lm.model.named_parameters()}
     lm.model.requires_grad_(False)
     try:
-        with _lora(lm, plan) if plan.tune == "lora" else _scratch(lm, plan) as found:
+        with _lora(lm, plan) if plan.lora else _scratch(lm, plan) as found:
             yield found
     finally:
         for name, parameter in lm.model.named_parameters():
@@ -54,8 +60,14 @@ class _Scratch:
     parameters: Mapping[str, nn.Parameter]
     originals: Mapping[str, Tensor]
 
-    def before(self, batch: Batch) -> Pass:
-        return self.lm.run(batch, weights=self.originals)
+    @property
+    def first(self) -> int:
+        prefix = f"{anatomy(self.lm.model).blocks}."
+        numbers = [n.removeprefix(prefix).split(".")[0] if n.startswith(prefix) else "0" for n in self.parameters]
+        return min(map(int, numbers))
+
+    def before(self, batch: Batch, enter: Enter | None = None) -> Pass:
+        return self.lm.run(batch, weights=self.originals, enter=enter)
 
     def patches(self) -> dict[str, tuple[Patch, ...]]:
         return {name: (Put(p.detach().clone()),) for name, p in self.parameters.items()}
@@ -63,7 +75,7 @@ class _Scratch:
 
 @contextmanager
 def _scratch(lm: LM, plan: Plan) -> Iterator[Trainable]:
-    chosen = {n: p for n, p in lm.parameters().items() if plan.tune == "full" or _in_layers(lm, n, layers(plan.tune))}
+    chosen = _chosen(lm, plan.tune or "full")
     if any(not p.is_floating_point() for p in chosen.values()):
         raise InputError("quantised weights cannot be trained; use --tune lora")
     originals = {name: p.data for name, p in chosen.items()}
@@ -77,11 +89,15 @@ def _scratch(lm: LM, plan: Plan) -> Iterator[Trainable]:
             parameter.data = originals[name]
 
 
-def _in_layers(lm: LM, name: str, numbers: tuple[int, ...]) -> bool:
+def _chosen(lm: LM, tune: str) -> dict[str, nn.Parameter]:
+    if tune == "full":
+        return lm.parameters()
+    numbers, place = layers(tune), anatomy(lm.model)
     if any(n >= lm.layers for n in numbers):
         raise InputError(f"the model has layers 0 to {lm.layers - 1}; choose --tune among them")
-    prefix = anatomy(lm.model).blocks
-    return any(name.startswith(f"{prefix}.{n}.") for n in numbers)
+    inside = place.mlp_out if tune.startswith(DOWN) else ""
+    starts = tuple(f"{place.blocks}.{n}.{inside}" for n in numbers)
+    return {n: p for n, p in lm.parameters().items() if n.startswith(starts)}
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,11 @@ class _Lora:
     parameters: Mapping[str, nn.Parameter]
     sites: Mapping[str, LoraLayer]
 
-    def before(self, batch: Batch) -> Pass:
+    @property
+    def first(self) -> int:
+        return 0
+
+    def before(self, batch: Batch, _enter: Enter | None = None) -> Pass:
         """The model as it was: only the adapter in training is switched off, a user's own stays on."""
 
         def quiet(run: Pass, ask: str, *args: Any) -> Tensor:

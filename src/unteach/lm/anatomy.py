@@ -14,7 +14,8 @@ class Anatomy:
     """Module paths of one family.
 
     `trunk` is everything below the output head, `blocks` the list of layers (from the root), `norm` the final
-    norm; `attn_out` and `mlp_out` are the last linear maps of a block's two halves, from the block.
+    norm; `attn_out` and `mlp_out` are the last linear maps of a block's two halves, from the block. `packs` says
+    that its attention can be given from outside.
     """
 
     trunk: str
@@ -22,13 +23,14 @@ class Anatomy:
     norm: str
     attn_out: str
     mlp_out: str
+    packs: bool = True
 
 
 _LLAMA = Anatomy("model", "model.layers", "model.norm", "self_attn.o_proj", "mlp.down_proj")
 
 FAMILIES: dict[str, Anatomy] = {
     "gpt2": Anatomy("transformer", "transformer.h", "transformer.ln_f", "attn.c_proj", "mlp.c_proj"),
-    "gptj": Anatomy("transformer", "transformer.h", "transformer.ln_f", "attn.out_proj", "mlp.fc_out"),
+    "gptj": Anatomy("transformer", "transformer.h", "transformer.ln_f", "attn.out_proj", "mlp.fc_out", packs=False),
     "gpt_neox": Anatomy(
         "gpt_neox", "gpt_neox.layers", "gpt_neox.final_layer_norm", "attention.dense", "mlp.dense_4h_to_h"
     ),

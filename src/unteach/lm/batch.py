@@ -72,6 +72,21 @@ class Batch:
         """Where each row's answer tokens begin among the N; one more entry for the end."""
         return (0, *self.lengths.cumsum(0).tolist())
 
+    @cached_property
+    def positions(self) -> Int[Tensor, "B T"]:
+        """The place of each token in its own row."""
+        return torch.arange(self.ids.shape[1], device=self.ids.device).expand_as(self.ids)
+
+    @cached_property
+    def places(self) -> Int[Tensor, " R"]:
+        """Where each of the R real tokens stands among the B * T positions."""
+        return self.real.flatten().nonzero()[:, 0]
+
+    @cached_property
+    def predicting(self) -> Int[Tensor, " N"]:
+        """Which of the R real tokens each answer token is predicted from: the one before it."""
+        return self.answer[self.real].nonzero()[:, 0] - 1
+
     @property
     def padding(self) -> float:
         """The share of positions that hold no token."""
@@ -80,13 +95,13 @@ class Batch:
 
 def collate(rows: Sequence[Row], records: Sequence[str], *, pad: int, device: torch.device) -> Batch:
     """Pad rows to the longest of them."""
-    width = max(len(r.ids) for r in rows)
+    width = max((len(r.ids) for r in rows), default=0)
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
     at = torch.arange(width)
     for i, row in enumerate(rows):
         ids[i, : len(row.ids)] = torch.tensor(row.ids)
-    ends = torch.tensor([len(r.ids) for r in rows])[:, None]
-    starts = torch.tensor([max(r.start, 1) for r in rows])[:, None]
+    ends = torch.tensor([len(r.ids) for r in rows], dtype=torch.long)[:, None]
+    starts = torch.tensor([max(r.start, 1) for r in rows], dtype=torch.long)[:, None]
     real = at < ends
     return Batch(ids.to(device), real.to(device), (real & (at >= starts)).to(device), tuple(records))
 

@@ -13,11 +13,12 @@ from torch.func import functional_call
 
 from unteach.lm.anatomy import anatomy, blocks, head, plain_name, trunk
 from unteach.lm.batch import Batch, Encoder, Template, collate
-from unteach.lm.generate import generate
+from unteach.lm.generate import extend, generate
 from unteach.lm.guard import Guard
-from unteach.lm.trace import Site, positions_of, run_to, tapped
+from unteach.lm.packed import packed_states, packs
+from unteach.lm.trace import Enter, Site, entering, positions_of, run_to, tapped
 from unteach.lm.view import Pass
-from unteach.schema import Record
+from unteach.schema import InputError, Record
 
 
 class LM:
@@ -45,6 +46,7 @@ class LM:
         self.worn: list[str] = []  # digests of the edits worn now, first to last
         self.lock = RLock()  # held while an edit is worn or trained
         self._prompt_end: Tensor | None = None
+        self._taps = 0  # what reads or replaces states wants them row by row
         self._digest: tuple[tuple[int, ...], str] | None = None
 
     @property
@@ -72,17 +74,33 @@ class LM:
 
         `weights` stand in for parameters of the same name during this call.
         """
-        return self._call(_Logits(self.model), batch, weights)
+        return self._call(_Logits(self.model, self._packs), batch, weights)
 
-    def run(self, batch: Batch, weights: Mapping[str, Tensor] | None = None) -> Pass:
-        """A lazy forward pass over a batch."""
+    def run(self, batch: Batch, weights: Mapping[str, Tensor] | None = None, *, enter: Enter | None = None) -> Pass:
+        """A lazy forward pass over a batch, from the first block or from the one that `enter` names."""
 
-        def hidden(layer: int) -> Tensor:
-            path = f"{anatomy(self.model).blocks}.{layer}"
-            states = run_to(self.model, path, lambda: self._call(_Logits(self.model), batch, weights))
-            return at_answers(states, batch)
+        def logits() -> Tensor:
+            with entering(blocks(self.model), enter):
+                return self.logits(batch, weights)
 
-        return Pass(batch, lambda: self.logits(batch, weights), hidden)
+        def hidden(layer: float) -> Tensor:
+            with entering(blocks(self.model), enter):
+                return at_answers(self._states(batch, self.layer(layer), weights), batch)
+
+        return Pass(batch, logits, hidden)
+
+    @torch.no_grad()
+    def enter(self, batch: Batch, layer: int) -> Tensor | None:
+        """The states (1, R, D) that enter a block, packed; None where rows cannot be packed now."""
+        return self._states(batch, layer - 1, None) if self._packs and layer else None
+
+    def _states(self, batch: Batch, layer: int, weights: Mapping[str, Tensor] | None) -> Tensor:
+        path = f"{anatomy(self.model).blocks}.{layer}"
+        return run_to(self.model, path, lambda: self._call(_Logits(self.model, self._packs), batch, weights))
+
+    @property
+    def _packs(self) -> bool:
+        return not self._taps and packs(self.model)
 
     def _call(self, module: nn.Module, batch: Batch, weights: Mapping[str, Tensor] | None) -> Tensor:
         inner = {f"model.{name}": value for name, value in self._stored(weights or {}).items()}
@@ -107,6 +125,13 @@ class LM:
         finally:
             self._prompt_end = None
 
+    def extend(self, prompts: Sequence[Sequence[int]], lengths: Sequence[int]) -> list[list[int]]:
+        """Greedy continuations of token ids, each of at most its length; no guard is asked."""
+        try:
+            return extend(self.model, self.encoder, prompts, lengths, pad=self.pad, started=self.started)
+        finally:
+            self._prompt_end = None
+
     @contextmanager
     def tap(self, path: str, fn: Callable[[Tensor, Site], Tensor | None]) -> Iterator[None]:
         """Read or replace the output (B, T, D) of the module at `path`; `fn` is told where it stands."""
@@ -116,10 +141,12 @@ class LM:
             seen[:] = [self._site(kwargs["input_ids"] if "input_ids" in kwargs else args[0], kwargs)]
 
         handle = trunk(self.model).register_forward_pre_hook(arrive, with_kwargs=True)
+        self._taps += 1
         try:
             with tapped(self.model, path, lambda output: fn(output, seen[0])):
                 yield
         finally:
+            self._taps -= 1
             handle.remove()
 
     def _site(self, ids: Tensor, kwargs: Mapping[str, Any]) -> Site:
@@ -146,6 +173,13 @@ class LM:
     def layers(self) -> int:
         return len(blocks(self.model))
 
+    def layer(self, where: float) -> int:
+        """The number of a block (from 0): `where` itself from 1 on, below 1 that share of the depth."""
+        number = int(where) if where >= 1 else int(where * self.layers)
+        if not 0 <= number < self.layers:
+            raise InputError(f"the model has layers 0 to {self.layers - 1}; choose among them, or a share below 1")
+        return number
+
     def digest(self) -> str:
         """SHA-256 of what is worn: every weight by name, type, shape and bytes, then the edits over it."""
         state = {plain_name(n): t for n, t in self.model.state_dict(keep_vars=True).items()}
@@ -160,23 +194,26 @@ class LM:
 class _Logits(nn.Module):
     """Batch to the (N, V) logits at its answer tokens."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, packed: bool) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.packed = model, packed
 
     def forward(self, batch: Batch) -> Tensor:
-        out = trunk(self.model)(
-            input_ids=batch.ids,
-            attention_mask=batch.real.long(),
-            position_ids=positions_of(batch.real),
-            use_cache=False,
-        )
-        return head(self.model, at_answers(out.last_hidden_state, batch))
+        states = packed_states(self.model, batch) if self.packed else self._padded(batch)
+        return head(self.model, at_answers(states, batch))
+
+    def _padded(self, batch: Batch) -> Tensor:
+        states: Tensor = trunk(self.model)(
+            input_ids=batch.ids, attention_mask=batch.real.long(), position_ids=batch.positions, use_cache=False
+        ).last_hidden_state
+        return states
 
 
-def at_answers(states: Float[Tensor, "B T D"], batch: Batch) -> Float[Tensor, "N D"]:
-    """The states at the positions that predict the answer tokens."""
-    return states[:, :-1][batch.answer[:, 1:]]
+def at_answers(states: Float[Tensor, "..."], batch: Batch) -> Float[Tensor, "N D"]:
+    """The states at the positions that predict the answer tokens, from padded (B, T, D) or packed (1, R, D) ones."""
+    padded = states.shape[:2] == batch.ids.shape
+    tokens = states.flatten(0, 1).index_select(0, batch.places) if padded else states[0]
+    return tokens.index_select(0, batch.predicting)
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:

@@ -64,6 +64,40 @@ def run_to(model: nn.Module, path: str, run: Callable[[], object]) -> Tensor:
     return caught[0]
 
 
+@dataclass(frozen=True, eq=False)
+class Enter:
+    """Where a forward pass begins: the states (1, R, D) of its rows, packed, as they enter a block."""
+
+    layer: int
+    states: Tensor
+
+
+@contextmanager
+def entering(blocks: nn.ModuleList, enter: Enter | None) -> Iterator[None]:
+    """Skip the blocks below one, and give that one the states that it would have been given."""
+    if enter is None:
+        yield
+        return
+
+    def begin(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        return ((enter.states, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": enter.states})
+
+    handle = blocks[enter.layer].register_forward_pre_hook(begin, with_kwargs=True)
+    below = list(blocks[: enter.layer])
+    try:
+        for block in below:
+            block.forward = _as_it_came
+        yield
+    finally:
+        handle.remove()
+        for block in below:
+            del block.forward
+
+
+def _as_it_came(states: Tensor, *_others: Any, **_more: Any) -> Tensor:
+    return states
+
+
 def positions_of(real: Tensor) -> Tensor:
     """(B, T) position of each token in its own row, padding on either side left out of the count."""
     return (real.long().cumsum(-1) - 1).clamp_min(0).to(torch.long)

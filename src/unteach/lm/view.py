@@ -17,9 +17,9 @@ class Pass:
     `logits` gives the (N, V) logits at the answer tokens, `hidden` the (N, D) states after a layer.
     """
 
-    def __init__(self, batch: Batch, logits: Callable[[], Tensor], hidden: Callable[[int], Tensor]) -> None:
+    def __init__(self, batch: Batch, logits: Callable[[], Tensor], hidden: Callable[[float], Tensor]) -> None:
         self.batch, self._logits, self._hidden = batch, logits, hidden
-        self._kept: dict[int, Tensor] = {}
+        self._kept: dict[float, Tensor] = {}
 
     @cached_property
     def logits(self) -> Float[Tensor, "N V"]:
@@ -31,7 +31,7 @@ class Pass:
         losses: Tensor = F.cross_entropy(self.logits, self.batch.targets, reduction="none")
         return -losses
 
-    def hidden(self, layer: int) -> Float[Tensor, "N D"]:
+    def hidden(self, layer: float) -> Float[Tensor, "N D"]:
         if layer not in self._kept:
             self._kept[layer] = self._hidden(layer)
         return self._kept[layer]
@@ -80,6 +80,11 @@ class View:
         logps = self.token_logps
         return torch.zeros(len(self.lengths), dtype=logps.dtype, device=logps.device).index_add(0, self.rows, logps)
 
+    def row_means(self, values: Float[Tensor, " N"]) -> Float[Tensor, " B"]:
+        """The mean of a value over the answer tokens of each row."""
+        zeros = torch.zeros(len(self.lengths), dtype=values.dtype, device=values.device)
+        return zeros.index_add(0, self.rows, values) / self.lengths
+
     @property
     def means(self) -> Float[Tensor, " B"]:
         """Mean log-probability of the tokens of each answer."""
@@ -91,6 +96,9 @@ class View:
         assert self._instead is not None, "an objective that reads `instead` must declare the need for it"
         return self._instead
 
-    def hidden(self, layer: int) -> Float[Tensor, "N D"]:
-        """States after block `layer` at the positions that predict the answer tokens."""
+    def hidden(self, layer: float) -> Float[Tensor, "N D"]:
+        """States after block `layer` at the positions that predict the answer tokens.
+
+        `layer` counts from 0; below 1 it is a share of the depth.
+        """
         return self._pass.hidden(layer)[self._tokens]

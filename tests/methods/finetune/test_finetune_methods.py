@@ -106,11 +106,11 @@ def test_replacement_answers_are_learned(lm: LM, objective: str) -> None:
 
 def test_the_replacement_is_a_function_of_seed_epoch_and_record() -> None:
     one = Finetune("idk")
-    drawn = {(r.id, e): one._replacement(r, e) for r in worlds.RECORDS for e in range(20)}
+    drawn = {(r.id, e): one._refusal(r, e)[0] for r in worlds.RECORDS for e in range(20)}
     assert set(drawn.values()) == set(REFUSALS)
-    assert drawn == {(r.id, e): Finetune("idk")._replacement(r, e) for r in worlds.RECORDS for e in range(20)}
+    assert drawn == {(r.id, e): Finetune("idk")._refusal(r, e)[0] for r in worlds.RECORDS for e in range(20)}
     other = Finetune("idk", plan=Plan(seed=1))
-    assert any(other._replacement(r, 0) != one._replacement(r, 0) for r in worlds.RECORDS)
+    assert any(other._refusal(r, 0) != one._refusal(r, 0) for r in worlds.RECORDS)
 
 
 def test_what_was_published_is_the_default(lm: LM) -> None:
@@ -137,7 +137,7 @@ def test_what_is_missing_or_unknown_is_refused(lm: LM) -> None:
         (Finetune("ga", retain_term="kl"), Request(forget=worlds.FORGET), "the retain term 'kl' needs records to keep"),
         (Finetune("nop"), REQUEST, "there is no objective 'nop'; did you mean 'npo'?"),
         (Finetune("npo", {"betta": 1.0}), REQUEST, "objective 'npo' has no option 'betta'; it has beta"),
-        (Finetune(retain_term="ga"), REQUEST, "'ga' makes a model forget and is no retain term; choose nll or kl"),
+        (Finetune(retain_term="ga"), REQUEST, "'ga' makes a model forget and is no retain term; choose one of anchor, kl, nll"),
     )
     for method, request, sentence in cases:
         with pytest.raises(InputError) as refused:

@@ -12,7 +12,9 @@ import worlds
 from unteach.lm.batch import Batch
 from unteach.lm.model import LM
 from unteach.lm.view import Pass, View
-from unteach.methods.finetune.objectives import DPO, GA, IDK, KL, NLL, NPO, Objective, SimNPO
+from unteach.methods.finetune.ascent import GA
+from unteach.methods.finetune.objectives import KL, NLL, Objective
+from unteach.methods.finetune.preference import DPO, IDK, NPO, SimNPO
 
 BETAS = (0.01, 0.1, 1.0, 4.5)
 
@@ -91,7 +93,8 @@ def test_kl_and_its_gradient_vanish_at_the_reference(batch: Batch) -> None:
     assert_same(found, expected)
     assert found > 0.1
     moved = gradient(now, found)[: batch.offsets[4]] * batch.offsets[4]
-    assert_same(moved, q.exp() - p.exp())  # the past has no gradient
+    assert_same(moved, q.exp() - p.exp())
+    assert torch.autograd.grad(found, before.logits, allow_unused=True) == (None,)  # the past is fixed
 
 
 def test_ga_is_minus_nll(batch: Batch) -> None:

@@ -1,22 +1,25 @@
 """Fine-tuning on a forget objective beside a retain objective."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from unteach.edit.edit import Edit
-from unteach.edit.plan import Plan, draw
+from unteach.edit.plan import Plan, alternating, draw, schedule
 from unteach.edit.rows import Sides, Task
 from unteach.edit.train import train
 from unteach.lm.model import LM
 from unteach.methods.finetune.objectives import Objective
-from unteach.registry import build, method
+from unteach.registry import build, entries, find, method, name_of
 from unteach.schema import InputError, Need, Record, Request
 
 FORGET: frozenset[Need] = frozenset({"forget"})
 RETAIN: frozenset[Need] = frozenset({"retain"})
+MISMATCHED = 5  # other answers to a question, as Yao et al. 2023 draw them
 REFUSALS = (  # replacement answers where the user gives none
     "I do not know.",
     "I'm not able to answer that.",
@@ -35,7 +38,8 @@ class Finetune:
     """forget_weight * objective(forget) + retain_weight * retain_term(retain), minimised by the training plan.
 
     Reference: the objective's own. Needs forget rows, and retain rows unless `retain_term` is none. `options` are
-    the objective's fields; `retain_term` and `forget_weight` left out are what the objective was published with.
+    the objective's fields; `retain_term`, `forget_weight` and `tune` left out are what the objective was published
+    with.
     `instead` holds replacement answers for the objectives that want them. It does not bound what is left in the
     weights: measure it.
 
@@ -52,27 +56,66 @@ class Finetune:
     plan: Plan = field(default_factory=Plan)
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        goal: Objective = build("objective", self.objective, self.options)
-        keep = goal.retain if self.retain_term is None else self.retain_term.replace("none", "")
-        weight = goal.weight if self.forget_weight is None else self.forget_weight
-        held: Objective | None = build("objective", keep, {}) if keep and self.retain_weight else None
-        if held is not None and held.role != "retain":
-            raise InputError(f"'{keep}' makes a model forget and is no retain term; choose nll or kl")
+        goal, held = self._terms()
         if not request.forget:
             raise InputError("there are no records to forget; give --forget FILE")
         if held is not None and not request.retain:
             raise InputError(
-                f"the retain term '{keep}' needs records to keep; give --retain FILE, or --retain-term none"
+                f"the retain term '{name_of(held)}' needs records to keep; give --retain FILE, or --retain-term none"
             )
+        if "mismatched" in goal.needs and not request.retain:
+            raise InputError(f"'{name_of(goal)}' takes its other answers from records to keep; give --retain FILE")
+        weight = goal.weight if self.forget_weight is None else self.forget_weight
+        state = {"retain_weight": self.retain_weight}
 
         def loss(now: Sides, before: Sides) -> Tensor:
-            total = weight * goal(now.forget, before.forget)
-            return total if held is None else total + self.retain_weight * held(now.retain, before.retain)
+            terms = []
+            if len(now.forget.lengths) or len(now.forget.instead.lengths):
+                terms.append(weight * goal(now.forget, before.forget))
+            if held is not None and len(now.retain.lengths):
+                kept = held(now.retain, before.retain)
+                terms.append(state["retain_weight"] * kept)
+                if hasattr(goal, "dual"):
+                    state["retain_weight"] = goal.dual(state["retain_weight"], kept.item())
+            return torch.stack(terms).sum()
 
         needs = goal.needs if held is None else goal.needs | (held.needs - FORGET) | RETAIN
-        task = Task(request.forget, request.retain, loss, needs, self._replacement)
+        replacement = partial(self._mismatched, request.retain) if "mismatched" in goal.needs else self._refusal
+        task = Task(request.forget, request.retain, loss, needs, replacement, state=state)
+        plan = replace(self.plan, tune=self.plan.tune or self._published(goal, lm))
         terms = f"{weight:g} * {goal}" if held is None else f"{weight:g} * {goal} + {self.retain_weight:g} * {held}"
-        return train(lm, task, self.plan, made_by=f"finetune({terms}, {self.plan})")[0]
+        order = alternating if getattr(goal, "turns", False) and held is not None else schedule
+        return train(lm, task, plan, made_by=f"finetune({terms}, {plan})", order=order)[0]
 
-    def _replacement(self, record: Record, epoch: int) -> str:
-        return self.instead[draw(self.plan.seed, "instead", epoch, record.id) % len(self.instead)]
+    @property
+    def makes_adapter(self) -> bool:
+        """Whether what is trained is an adapter."""
+        return self.plan.tune == "lora" or (self.plan.tune is None and not hasattr(self._terms()[0], "tune"))
+
+    def _terms(self) -> tuple[Any, Objective | None]:
+        """The forget objective and its retain term, which takes the options that both have."""
+        goal = build("objective", self.objective, self.options)
+        keep = goal.retain if self.retain_term is None else self.retain_term.replace("none", "")
+        if not keep or not self.retain_weight:
+            return goal, None
+        cls = find("objective", keep)
+        shared = {f.name for f in fields(cls)} & {f.name for f in fields(goal)}
+        held: Objective = build("objective", keep, {name: getattr(goal, name) for name in shared})
+        if held.role != "retain":
+            known = ", ".join(e.name for e in entries("objective") if find("objective", e.name).role == "retain")
+            raise InputError(f"'{keep}' makes a model forget and is no retain term; choose one of {known}")
+        return goal, held
+
+    def _published(self, goal: Any, lm: LM) -> str:
+        return str(goal.tune(lm.layers)) if hasattr(goal, "tune") else "lora"
+
+    def _refusal(self, record: Record, epoch: int) -> tuple[str, ...]:
+        return (self.instead[draw(self.plan.seed, "instead", epoch, record.id) % len(self.instead)],)
+
+    def _mismatched(self, others: Sequence[Record], record: Record, epoch: int) -> tuple[str, ...]:
+        """Answers of other rows, the same for every question of an epoch, never the row's own."""
+        answers = sorted({r.answer for r in others}, key=lambda a: draw(self.plan.seed, "mismatched", epoch, a))
+        found = [a for a in answers[: MISMATCHED + 1] if a != record.answer][:MISMATCHED]
+        if not found:
+            raise InputError("the records to keep hold no answer but a forgotten one; give others with --retain")
+        return tuple(found)

@@ -1,0 +1,94 @@
+"""A forward pass without padding: rows lie end to end, and side by side only inside attention.
+
+Every other part of a transformer looks at one token at a time, so the (1, R) sequence of the R real tokens, each
+with its position in its own row, gives what the padded (B, T) batch gives. Rows are padded on the right, where
+causal attention never looks.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from unteach.lm.anatomy import anatomy, blocks, trunk
+from unteach.lm.batch import Batch
+
+NAME = "unteach_packed"  # under which transformers finds the attention below
+_laid: ContextVar[Batch] = ContextVar("laid")  # the batch whose rows the attention is to tell apart
+
+
+def packs(model: nn.Module) -> bool:
+    """Whether a model's attention can be told where rows end; checkpointed blocks run again when nobody tells it."""
+    return anatomy(model).packs and not getattr(blocks(model)[0], "gradient_checkpointing", False)
+
+
+def packed_states(model: Any, batch: Batch) -> Float[Tensor, "1 R D"]:
+    """The last hidden states of the real tokens, row after row."""
+    with _attending(model, batch):
+        states: Tensor = trunk(model)(
+            input_ids=batch.ids[batch.real][None], position_ids=batch.positions[batch.real][None], use_cache=False
+        ).last_hidden_state
+    return states
+
+
+@contextmanager
+def _attending(model: Any, batch: Batch) -> Iterator[None]:
+    config, token = model.config, _laid.set(batch)
+    before = config._attn_implementation
+    config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+        _laid.reset(token)
+
+
+def _attention(
+    _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: Tensor | None, *,
+    scaling: float | None = None, dropout: float = 0.0, sliding_window: int | None = None,
+    softcap: float | None = None, **_others: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """(1, H, R, E) queries and keys to (1, R, H, E) values, each row attending to itself alone."""
+    batch = _laid.get()
+    q, k, v = (_spread(x, batch) for x in (query, key, value))
+    if q.shape[1] != k.shape[1]:
+        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], 1) for x in (k, v))
+    width = q.shape[2]
+    seen = None if sliding_window is None or sliding_window >= width else _within(width, sliding_window, q.device)
+    if softcap is not None:
+        out = _capped(q, k, v, seen, softcap, q.shape[-1] ** -0.5 if scaling is None else scaling)
+    else:
+        out = scaled_dot_product_attention(q, k, v, seen, dropout, is_causal=seen is None, scale=scaling)
+    flat = out.transpose(1, 2).flatten(0, 1)
+    return flat.index_select(0, batch.places)[None], None
+
+
+def _spread(x: Tensor, batch: Batch) -> Tensor:
+    """(1, H, R, E) to (B, H, T, E), zeros where there is no token."""
+    rows, width = batch.ids.shape
+    tokens = x[0].transpose(0, 1)
+    spread = tokens.new_zeros(rows * width, *tokens.shape[1:]).index_copy(0, batch.places, tokens)
+    return spread.view(rows, width, *tokens.shape[1:]).transpose(1, 2)
+
+
+def _within(width: int, window: int, device: torch.device) -> Tensor:
+    """(T, T): true where a key is neither ahead nor out of the window."""
+    at = torch.arange(width, device=device)
+    ago = at[:, None] - at
+    return (ago >= 0) & (ago < window)
+
+
+def _capped(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, cap: float, scale: float) -> Tensor:
+    scores = torch.tanh(q @ k.transpose(2, 3) * scale / cap) * cap
+    hidden = ~(_within(q.shape[2], q.shape[2], q.device) if seen is None else seen)
+    weights = scores.masked_fill(hidden, -torch.inf).softmax(-1, dtype=torch.float32)
+    return weights.to(q.dtype) @ v
+
+
+AttentionInterface.register(NAME, _attention)
