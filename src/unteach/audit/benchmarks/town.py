@@ -93,17 +93,19 @@ class Town:
     """Invented people with five attributes each, and the capitals of invented countries.
 
     `sets` are what the audit asks: `forget` and `retain` in taught phrasings, `forget_paraphrased` in held-out
-    ones, `general` the capitals. Measured by `accuracy`, the choice among twenty by likelihood. It needs no
+    ones, `general` the capitals, `holdout` people who never lived there. Measured by `accuracy`, the choice among twenty by likelihood. It needs no
     data and no network. It is no evidence about models of useful size.
 
     Example: ``Town(seed=1).sets()["forget"]``.
     """
 
     roles: ClassVar[Mapping[str, str]] = {
-        "forget": "forget", "forget_paraphrased": "forget", "retain": "retain", "general": "general"
+        "forget": "forget", "forget_paraphrased": "forget", "retain": "retain", "general": "general",
+        "holdout": "holdout",
     }  # fmt: skip
     people: int = 60
     leaving: int = 10
+    strangers: int = 10
     seed: int = 0
 
     def lessons(self, *, without_forgotten: bool = False) -> tuple[Record, ...]:
@@ -114,7 +116,8 @@ class Town:
         """Forget the people who left town; keep everybody else and the general facts."""
         gone = [r for r in self._personal() if r.subject in self._leaving()]
         forget = tuple(lesson for r in gone for lesson in _taught(r))
-        return Request(forget, self.lessons(without_forgotten=True), scope="subject", id="town")
+        unseen = tuple(lesson for r in self._of(self._names()[self.people :]) for lesson in _taught(r))
+        return Request(forget, self.lessons(without_forgotten=True), unseen, scope="subject", id="town")
 
     def sets(self) -> dict[str, tuple[Record, ...]]:
         """The records the audit asks, one for each fact."""
@@ -125,6 +128,7 @@ class Town:
             "forget_paraphrased": tuple(_held_out(r) for r in gone),
             "retain": tuple(_taught(r)[0] for r in kept),
             "general": tuple(_taught(r)[0] for r in self._general()),
+            "holdout": tuple(_taught(r)[0] for r in self._of(self._names()[self.people :])),
         }
 
     def _lessons(self, people: Iterable[Record]) -> tuple[Record, ...]:
@@ -138,13 +142,14 @@ class Town:
 
     def _names(self) -> list[str]:
         rng = Random(f"{self.seed}/names")
-        return rng.sample([f"{a} {b}" for a in FIRST for b in LAST], self.people)
+        return rng.sample([f"{a} {b}" for a in FIRST for b in LAST], self.people + self.strangers)
 
     def _personal(self) -> list[Record]:
+        return self._of(self._names()[: self.people])
+
+    def _of(self, names: Iterable[str]) -> list[Record]:
         return [
-            _fact(f"{name}/{key}", name, relation, self.seed)
-            for name in self._names()
-            for key, relation in PERSONAL.items()
+            _fact(f"{name}/{key}", name, relation, self.seed) for name in names for key, relation in PERSONAL.items()
         ]
 
     def _general(self) -> list[Record]:

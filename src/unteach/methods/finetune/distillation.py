@@ -59,11 +59,11 @@ class SCRUB:
 @objective("randomlabels", tested_by="test_randomlabels_is_least_where_every_token_is_equally_likely")
 @dataclass(frozen=True)
 class RandomLabels:
-    """Learn labels drawn at random: the mean of -log p over the vocabulary, which is what drawing one label a token
-    estimates.
+    """Learn labels drawn at random: the mean of -log p over the vocabulary.
 
-    Golatkar et al. 2020, arXiv:1911.04933, and the first NeurIPS unlearning challenge of 2023. Its least value is
-    ln V, where every token is equally likely; a retrained model is not there.
+    That is what drawing one label a token estimates. Golatkar et al. 2020, arXiv:1911.04933, and the first NeurIPS
+    unlearning challenge of 2023. Its least value is ln V, where every token is equally likely; a retrained model is
+    not there.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget"})

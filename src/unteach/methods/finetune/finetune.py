@@ -56,6 +56,18 @@ class Finetune:
     plan: Plan = field(default_factory=Plan)
 
     def __call__(self, lm: LM, request: Request) -> Edit:
+        return self.train(lm, self.task(request))
+
+    def train(self, lm: LM, task: Task, made_by: str = "finetune") -> Edit:
+        """Train on a task of this method's, by its plan."""
+        goal, held = self._terms()
+        plan = replace(self.plan, tune=self.plan.tune or (goal.tune(lm.layers) if hasattr(goal, "tune") else "lora"))
+        terms = f"{self._weight(goal):g} * {goal}" + (f" + {self.retain_weight:g} * {held}" if held else "")
+        order = alternating if getattr(goal, "turns", False) and held is not None else schedule
+        return train(lm, task, plan, made_by=f"{made_by}({terms}, {plan})", order=order)[0]
+
+    def task(self, request: Request) -> Task:
+        """The rows and the loss; what is missing is refused."""
         goal, held = self._terms()
         if not request.forget:
             raise InputError("there are no records to forget; give --forget FILE")
@@ -65,8 +77,7 @@ class Finetune:
             )
         if "mismatched" in goal.needs and not request.retain:
             raise InputError(f"'{name_of(goal)}' takes its other answers from records to keep; give --retain FILE")
-        weight = goal.weight if self.forget_weight is None else self.forget_weight
-        state = {"retain_weight": self.retain_weight}
+        weight, state = self._weight(goal), {"retain_weight": self.retain_weight}
 
         def loss(now: Sides, before: Sides) -> Tensor:
             terms = []
@@ -81,11 +92,10 @@ class Finetune:
 
         needs = goal.needs if held is None else goal.needs | (held.needs - FORGET) | RETAIN
         replacement = partial(self._mismatched, request.retain) if "mismatched" in goal.needs else self._refusal
-        task = Task(request.forget, request.retain, loss, needs, replacement, state=state)
-        plan = replace(self.plan, tune=self.plan.tune or self._published(goal, lm))
-        terms = f"{weight:g} * {goal}" if held is None else f"{weight:g} * {goal} + {self.retain_weight:g} * {held}"
-        order = alternating if getattr(goal, "turns", False) and held is not None else schedule
-        return train(lm, task, plan, made_by=f"finetune({terms}, {plan})", order=order)[0]
+        return Task(request.forget, request.retain, loss, needs, replacement, state=state)
+
+    def _weight(self, goal: Any) -> float:
+        return float(goal.weight if self.forget_weight is None else self.forget_weight)
 
     @property
     def makes_adapter(self) -> bool:
@@ -105,9 +115,6 @@ class Finetune:
             known = ", ".join(e.name for e in entries("objective") if find("objective", e.name).role == "retain")
             raise InputError(f"'{keep}' makes a model forget and is no retain term; choose one of {known}")
         return goal, held
-
-    def _published(self, goal: Any, lm: LM) -> str:
-        return str(goal.tune(lm.layers)) if hasattr(goal, "tune") else "lora"
 
     def _refusal(self, record: Record, epoch: int) -> tuple[str, ...]:
         return (self.instead[draw(self.plan.seed, "instead", epoch, record.id) % len(self.instead)],)
