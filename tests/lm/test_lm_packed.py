@@ -1,0 +1,131 @@
+"""Rows laid end to end say what rows side by side say, in every family; and a pass may begin in the middle."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor
+
+import families
+import worlds
+from unteach.lm import packed
+from unteach.lm.anatomy import FAMILIES, blocks, trunk
+from unteach.lm.model import LM
+from unteach.lm.trace import Enter
+
+ROWS = worlds.RECORDS[:5]
+
+
+@pytest.fixture(scope="module", params=sorted(FAMILIES))
+def patient(request: pytest.FixtureRequest) -> LM:
+    return families.family(request.param)
+
+
+@contextmanager
+def widths(lm: LM) -> Iterator[list[tuple[int, ...]]]:
+    """The shapes of the token ids of every forward pass."""
+    seen: list[tuple[int, ...]] = []
+    hook = trunk(lm.model).register_forward_pre_hook(
+        lambda _m, _a, kwargs: seen.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def slopes(lm: LM, logits: Tensor) -> list[Tensor]:
+    weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0))
+    return list(torch.autograd.grad((logits * weights).sum(), list(lm.model.parameters())))
+
+
+def test_packed_rows_give_the_logits_and_gradients_of_padded_ones(patient: LM, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = patient.batch(ROWS)
+    before = patient.model.config._attn_implementation
+    with widths(patient) as seen:
+        ours = patient.logits(batch)
+        monkeypatch.setattr("unteach.lm.model.packs", lambda _model: False)
+        theirs = patient.logits(batch)
+    tokens = int(batch.real.sum())
+    assert tokens < batch.ids.numel()
+    one = (1, tokens) if packed.packs(patient.model) else tuple(batch.ids.shape)
+    assert seen == [one, tuple(batch.ids.shape)]
+    assert patient.model.config._attn_implementation == before
+    scale = float(theirs.detach().abs().max())
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6 * scale)
+    for a, b in zip(slopes(patient, ours), slopes(patient, theirs), strict=True):
+        assert (a - b).norm() <= 1e-5 * max(float(b.norm()), 1e-3)
+
+
+def test_all_but_one_family_packs() -> None:
+    assert [n for n in sorted(FAMILIES) if not packed.packs(families.family(n).model)] == ["gptj"]
+
+
+def test_the_attention_is_put_back_after_a_failure(llama: LM) -> None:
+    before = llama.model.config._attn_implementation
+    hook = blocks(llama.model)[1].register_forward_hook(lambda *_: 1 / 0)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            llama.logits(llama.batch(ROWS))
+    finally:
+        hook.remove()
+    assert llama.model.config._attn_implementation == before
+    with pytest.raises(LookupError):
+        packed._laid.get()
+
+
+def test_what_taps_a_module_sees_row_by_row(lm: LM) -> None:
+    seen: list[tuple[int, ...]] = []
+    batch = lm.batch(ROWS)
+    with lm.tap("model.norm" if "model.norm" in dict(lm.model.named_modules()) else "transformer.ln_f",
+                lambda states, site: seen.append((*states.shape[:2], *site.mask.shape))):  # fmt: skip
+        lm.logits(batch)
+    assert seen == [(*batch.ids.shape, *batch.ids.shape)]
+
+
+def test_checkpointed_blocks_are_not_packed(llama: LM) -> None:
+    assert packed.packs(llama.model)
+    llama.model.activation_checkpointing_enable()
+    try:
+        assert not packed.packs(llama.model)
+    finally:
+        llama.model.activation_checkpointing_disable()
+
+
+@torch.no_grad()
+def test_a_pass_may_begin_at_any_block(patient: LM) -> None:
+    batch = patient.batch(ROWS)
+    whole = patient.run(batch)
+    expected = whole.logits, whole.hidden(1)
+    assert patient.enter(batch, 0) is None
+    states = patient.enter(batch, 1)
+    if not packed.packs(patient.model):
+        assert states is None
+        return
+    assert states is not None
+    ran: list[int] = []
+    hooks = [
+        m.register_forward_hook(lambda *_, i=i: ran.append(i))
+        for i, block in enumerate(blocks(patient.model))
+        for m in list(block.children())[:1]
+    ]
+    resumed = patient.run(batch, enter=Enter(1, states))
+    torch.testing.assert_close(resumed.logits, expected[0], rtol=0, atol=1e-6)
+    assert set(ran) == {1}
+    for hook in hooks:
+        hook.remove()
+    torch.testing.assert_close(resumed.hidden(1), expected[1], rtol=0, atol=1e-6)
+    assert not any("forward" in vars(block) for block in blocks(patient.model))
+
+
+def test_a_pass_stops_at_the_block_that_is_read(llama: LM) -> None:
+    ran: list[int] = []
+    hooks = [
+        block.register_forward_pre_hook(lambda *_, i=i: ran.append(i)) for i, block in enumerate(blocks(llama.model))
+    ]
+    states = llama.run(llama.batch(ROWS)).hidden(0.4)  # 1 of 3 blocks
+    for hook in hooks:
+        hook.remove()
+    assert ran == [0, 1]
+    assert len(states) == int(llama.batch(ROWS).answer.sum())
