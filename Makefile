@@ -6,13 +6,16 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test lint types docs check clean
+.PHONY: demo test test-all lint types docs check clean
 
 demo: $(READY)
 	$(BIN)/unteach demo --out demo
 
 test: $(READY)
 	$(BIN)/pytest -n 2
+
+test-all: $(READY)
+	$(BIN)/pytest -n 2 -m ""
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from unteach.audit.benchmarks.town import Town
 from unteach.audit.control import mix
 from unteach.audit.suite import of
 from unteach.edit.bake import bake
+from unteach.edit.cost import cost, tokens_of
 from unteach.edit.edit import Edit
 from unteach.edit.learn import learn
 from unteach.edit.plan import Plan
@@ -25,15 +26,16 @@ from unteach.lm.fresh import Size, fresh
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.recipe import make_method, read_recipe
-from unteach.schema import InputError, Record, Report
+from unteach.schema import Cost, InputError, Record, Report
 
 SCHOOL = Plan(
     tune="full", lr=2e-3, epochs=14, batch_size=16, accumulate=1, warmup_epochs=0.5, decay="cosine"
 )  # how the town's model is taught
 SIZE = Size(vocabulary=1024, hidden=128, layers=4, heads=4, inner=352, positions=64)
 SUITE = of(
-    "accuracy", "probability", "rougel", "exactmemorization", "truthratio", "perplexity", "distinctoutputs", max_new=24
-)
+    "accuracy", "probability", "rougel", "exactmemorization", "truthratio", "mialoss", "perplexity", "refusalrate",
+    "distinctoutputs", "kl", "efficiency", max_new=24,
+)  # fmt: skip
 ASKED = 100  # rows of the retain set that are asked
 OURS = {"original", "retrained", "forget.jsonl", "retain.jsonl", *(name for name, _ in paper.FILES.values())}
 TITLE = "Ten people leave town"
@@ -55,12 +57,16 @@ def demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = lambda _li
     lm = _both(town, folder)
     settings = read_recipe(Path(__file__).parent / "recipes" / "town.yaml")
     name = str(settings.pop("method"))
-    say("forgetting by gradient ascent")
-    ga = make_method("ga", {**settings, "epochs": 5})(lm, town.request())
-    say(f"forgetting by {name}")
-    default = make_method(name, settings)(lm, town.request())
+    again = SCHOOL.epochs * tokens_of(lm, town.lessons(without_forgotten=True))
+    edits, costs = {}, {}
+    for label, method, options in (("ga", "ga", {**settings, "epochs": 5}), ("default", name, settings)):
+        say(f"forgetting by {method}")
+        start = perf_counter()
+        edits[label] = make_method(method, options)(lm, town.request())
+        costs[label] = cost(lm, edits[label], perf_counter() - start, again, measured=True)
+    default = edits["default"]
     say("asking all four models")
-    report = _asked(town, lm, {"ga": ga, "default": default}, folder / "retrained")
+    report = _asked(town, lm, edits, costs, folder / "retrained")
     settings = {"name": f"{name} (default) and ga", **settings, "seed": seed}
     sets = town.sets()
     report = replace(
@@ -94,14 +100,16 @@ def _taught(town: Town, folder: Path, *, without_forgotten: bool) -> Path:
     return folder
 
 
-def _asked(town: Town, lm: LM, edits: Mapping[str, Edit], retrained: Path) -> Report:
+def _asked(
+    town: Town, lm: LM, edits: Mapping[str, Edit], costs: Mapping[str, Cost], retrained: Path
+) -> Report:  # fmt: skip
     sets: dict[str, Sequence[Record]] = dict(town.sets())
     sets["retain"] = sets["retain"][:ASKED]
     models: dict[str, Worn] = {"original": lm, "retrained": load(retrained)}
     models |= {name: partial(edit.on, lm) for name, edit in edits.items()}
     axes = {"forget": ("forget", "accuracy"), "utility": ("retain", "accuracy")}
     # The people are invented, so their answers may be shown.
-    return audit(models, sets, roles=town.roles, suite=SUITE, axes=axes, show=True, title=TITLE)
+    return audit(models, sets, roles=town.roles, suite=SUITE, axes=axes, costs=costs, show=True, title=TITLE)
 
 
 def _records(folder: Path, town: Town) -> None:

@@ -1,8 +1,6 @@
 """The main job: read what must go and what must stay, train, audit, release; and audit, undo, finalise by themselves."""
 
 import platform
-import resource
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -20,13 +18,14 @@ from unteach.audit.suite import DEFAULT, Suite
 from unteach.data import Rows, check, read, refuse
 from unteach.edit import release as shelf
 from unteach.edit.checkpoint import checkpoints_in
+from unteach.edit.cost import cost, peak, tokens_of
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan, draw
 from unteach.lm.batch import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.recipe import Recipe, make_audit, make_method, make_recipe, settings
-from unteach.schema import Guarantee, InputError, Record, Report, Request
+from unteach.schema import Cost, Guarantee, InputError, Record, Report, Request
 
 Say = Callable[[str], None]
 INSIDE = {"checkpoints", "key", "sealed", ".sealed-writing"}  # what `private` holds
@@ -72,7 +71,9 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
         trained = perf_counter() - began
         say("asking the models")
         models: dict[str, Worn] = {"original": lm, "edited": partial(edit.on, lm), **others}
-        report = _audit(models, sets, plan, edit.guarantee, f"Forgetting with {plan.method}")
+        passes = getattr(getattr(method, "plan", None), "epochs", 0.0)  # retraining is estimated as equally many
+        costs = {"edited": cost(lm, edit, trained, passes * tokens_of(lm, sets.of("retain")))}
+        report = _audit(models, sets, plan, edit.guarantee, f"Forgetting with {plan.method}", costs)
         report = _told(report, plan, method, edit, trained)
         report = replace(report, mixing={"edited": mix(lm, edit, sets.of("forget"), sets.of("retain"))})
         say("writing the release")
@@ -228,7 +229,10 @@ def _suite(plan: Recipe) -> Suite:
     return Suite(chosen or DEFAULT.metrics, plan.max_new)
 
 
-def _audit(models: Mapping[str, Any], sets: _Sets, plan: Recipe, promise: Guarantee, title: str) -> Report:
+def _audit(
+    models: Mapping[str, Any], sets: _Sets, plan: Recipe, promise: Guarantee, title: str,
+    costs: Mapping[str, Cost] | None = None,
+) -> Report:  # fmt: skip
     roles = {name: name for name in sets.rows}
     axes = {
         "forget": ("forget", "probability"),
@@ -236,7 +240,15 @@ def _audit(models: Mapping[str, Any], sets: _Sets, plan: Recipe, promise: Guaran
     }
     asked = {name: _drawn(name, rows.records, plan.asked) for name, rows in sets.rows.items()}
     report = ask_all(
-        models, asked, roles=roles, suite=_suite(plan), axes=axes, show=plan.show, guarantee=promise, title=title
+        models,
+        asked,
+        roles=roles,
+        suite=_suite(plan),
+        axes=axes,
+        show=plan.show,
+        guarantee=promise,
+        title=title,
+        costs=costs,
     )
     fewer = {name: (len(asked[name]), len(rows.records)) for name, rows in sets.rows.items()}
     notes = (f"{name}: {k:,} of {n:,} rows were asked, drawn by their ids" for name, (k, n) in fewer.items() if k < n)
@@ -272,10 +284,9 @@ def _told(report: Report, plan: Recipe, method: Any, edit: Edit, seconds: float)
 
 def machine() -> dict[str, Any]:
     """Where and when this ran, and the most memory it held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {
         "machine": f"{platform.system()} {platform.machine()}",
-        "peak memory in MB": round(peak / 2**20),
+        "peak memory in MB": round(peak() / 2**20),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

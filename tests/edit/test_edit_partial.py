@@ -11,6 +11,7 @@ import worlds
 from unteach.edit import rows as desk
 from unteach.edit import train as loop
 from unteach.edit.checkpoint import checkpoints_in
+from unteach.edit.cost import cost
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Put
 from unteach.edit.plan import Plan, Step, alternating, schedule
@@ -169,3 +170,17 @@ def test_training_counts_its_tokens(llama: LM) -> None:
     steps = schedule(*lengths, plan)
     every = lengths[0] | lengths[1]
     assert edit.history[-1]["tokens"] == sum(every[k] for s in steps for k in (*s.forget, *s.retain))
+
+
+def test_the_cost_counts_tokens_parameters_and_what_was_trained(llama: LM) -> None:
+    size = sum(p.numel() for p in llama.parameters().values())
+    first = train(llama, task(), PLAN)[0]
+    found = cost(llama, first, 1.5, 1000, measured=True)
+    trained = sum(t.numel() for t in put(first).values())
+    assert (found.seconds, found.retrain_is, found.trainable) == (1.5, "measured", trained / size)
+    assert found.flops == 6 * size * first.history[-1]["tokens"]
+    assert found.retrain_flops == 6000 * size
+    with first.on(llama):
+        second = train(llama, task(), PLAN)[0]
+    assert cost(llama, first.then(second), 1.0, 0).flops == pytest.approx(2 * found.flops, rel=0.2)
+    assert cost(llama, first.then(second), 1.0, 0).retrain_flops is None
