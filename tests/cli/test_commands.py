@@ -301,7 +301,7 @@ class Here:
 @pytest.mark.usefixtures("undrawn")
 def test_the_demo_ends_with_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     demo = import_module("unteach.demo")
-    monkeypatch.setattr(demo, "Town", partial(town.Town, people=5, leaving=1))
+    monkeypatch.setattr(demo, "Town", partial(town.Town, people=5, leaving=1, strangers=2))
     monkeypatch.setattr(demo, "ProcessPoolExecutor", Here)
     monkeypatch.setattr(town, "COUNTRIES", town.COUNTRIES[:5])
     monkeypatch.setattr(demo, "SIZE", Size(vocabulary=500, hidden=32, layers=1, heads=2, inner=64, positions=64))
@@ -312,7 +312,7 @@ def test_the_demo_ends_with_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyP
     report = from_json((out / "report.json").read_text(encoding="utf-8"))
     roles = {"original": "original", "retrained": "retrained", "ga": "edited", "default": "edited"}
     assert {name: about["role"] for name, about in report.models.items()} == roles
-    sets = {"forget": 5, "forget_paraphrased": 5, "retain": 20, "general": 5}
+    sets = {"forget": 5, "forget_paraphrased": 5, "retain": 20, "general": 5, "holdout": 10}
     assert {name: about["n"] for name, about in report.sets.items()} == sets
     accuracy = {(r.model, r.set) for r in report.scores if r.score.name == "accuracy" and r.score.value is not None}
     assert accuracy == {(m, s) for m in roles for s in sets}

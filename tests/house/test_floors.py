@@ -12,7 +12,11 @@ FLOORS = "schema > registry > lm report > measure > edit data > methods audit > 
 FLOOR = {room: height for height, rooms in enumerate(FLOORS.split(" > ")) for room in rooms.split()}
 OPTIONAL = {"datasets", "pyarrow", "matplotlib", "numpy", "datasketch", "huggingface_hub"}  # numpy: with matplotlib
 CORE = {"typer", "click", "rich", "pydantic", "yaml", "jinja2", "markupsafe", "cryptography"}  # what a bare install has
-TAKES_ANY = {("unteach.flags", "command")}  # it is handed the flags that its classes name
+TAKES_ANY = {
+    ("unteach.flags", "command"),  # it is handed the flags that its classes name
+    ("unteach.lm.packed", "_attention"),  # and these what a library hands to each of its own
+    ("unteach.lm.trace", "_as_it_came"),
+}
 LIGHT = ("schema", "registry", "report", "data", "cli", "__init__")
 FILES = sorted(SOURCE.rglob("*.py"))
 

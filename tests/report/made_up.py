@@ -5,19 +5,11 @@ model, `default` forgets about as much as the model that was trained without the
 """
 
 from dataclasses import replace
-from math import exp
+from math import exp, sqrt
 from random import Random
+from statistics import NormalDist
 
-from unteach.schema import (
-    Direction,
-    Example,
-    Gate,
-    Guarantee,
-    Report,
-    Row,
-    Score,
-    Verdict,
-)
+from unteach.schema import Direction, Example, Gate, Guarantee, Report, Row, Score, Verdict
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -65,15 +57,18 @@ KEPT: dict[str, tuple[Direction, dict[str, tuple[float, float, float, float]]]] 
 }
 
 
-def _spread(name: str, mean: float, n: int, draw: Random) -> dict[str, float]:
+def _spread(name: str, where: str, mean: float, n: int, draw: Random) -> dict[str, float]:
+    if name == "mialoss":  # the losses of both sets, as far apart as the area says
+        places = {"forget": 0.0, "holdout": sqrt(2) * NormalDist().inv_cdf(mean)}
+        return {f"{s}/{i:04d}": round(exp(draw.gauss(at, 1)), 6) for s, at in places.items() for i in range(n)}
     if name == "truthratio":  # a ratio of probabilities: it may exceed 1
-        return {f"r{i:03d}": round(mean * exp(draw.gauss(0, 0.6)), 6) for i in range(n)}
+        return {f"{where}/{i:04d}": round(mean * exp(draw.gauss(0, 0.6)), 6) for i in range(n)}
     values = [min(1.0, max(0.00002, mean * exp(draw.gauss(0, 0.35)))) for _ in range(n)]
     scale = mean / (sum(values) / n) if mean else 0.0
-    return {f"r{i:03d}": round(min(1.0, v * scale), 6) for i, v in enumerate(values)}
+    return {f"{where}/{i:04d}": round(min(1.0, v * scale), 6) for i, v in enumerate(values)}
 
 
-def _measured(name: str, direction: Direction, n: int, mean: float, draw: Random) -> Score:
+def _measured(name: str, where: str, direction: Direction, n: int, mean: float, draw: Random) -> Score:
     half = 0.9 * (mean * (1 - mean) / n) ** 0.5
     return Score(
         name,
@@ -81,7 +76,7 @@ def _measured(name: str, direction: Direction, n: int, mean: float, draw: Random
         low=max(0.0, mean - half),
         high=min(1.0, mean + half),
         n=n,
-        per_record=_spread(name, mean, n, draw),
+        per_record=_spread(name, where, mean, n, draw),
         direction=direction,
     )
 
@@ -89,7 +84,7 @@ def _measured(name: str, direction: Direction, n: int, mean: float, draw: Random
 def _rows() -> tuple[Row, ...]:
     draw = Random(7)
     rows = [
-        Row(model, where, _measured(name, direction, int(SETS[where]["n"]), mean, draw))
+        Row(model, where, _measured(name, where, direction, int(SETS[where]["n"]), mean, draw))
         for table in (MEANS, KEPT)
         for name, (direction, sets) in table.items()
         for where, means in sets.items()
@@ -240,7 +235,7 @@ def hostile() -> Report:
             score=replace(
                 row.score,
                 note=HOSTILE[i % len(HOSTILE)],
-                per_record={HOSTILE[j % len(HOSTILE)] + str(j): v for j, v in enumerate(row.score.per_record.values())},
+                per_record={k + HOSTILE[j % len(HOSTILE)]: v for j, (k, v) in enumerate(row.score.per_record.items())},
             ),
         )
         for i, row in enumerate(calm.scores)

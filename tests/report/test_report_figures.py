@@ -13,7 +13,7 @@ from unteach.report.plots import PLOTS
 from unteach.schema import InputError, Report, Row, Score
 
 pytest.importorskip("matplotlib")
-NAMES = ["forget-utility", "truth-ratio", "loss", "trajectory", "mixing"]
+NAMES = ["forget-utility", "truth-ratio", "loss", "roc", "records", "trajectory", "mixing"]
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def drawn():
     return figures(made_up.rich())
 
 
-def test_all_five_are_drawn(drawn):
+def test_all_are_drawn(drawn):
     assert list(drawn) == NAMES
     for name, svg in drawn.items():
         root = ElementTree.fromstring(svg)
@@ -44,6 +44,8 @@ def test_none_is_drawn_without_data():
         ("mixing", {"mixing": {}}),
         ("truth-ratio", {"sets": {}}),
         ("loss", {"sets": {}}),
+        ("roc", {"sets": {}}),
+        ("records", {"sets": {}}),
     ],
 )
 def test_each_is_empty_without_its_data(name, change):
@@ -94,7 +96,7 @@ def test_the_same_report_gives_the_same_figures(drawn):
 
 def test_hostile_names_are_text():
     drawn = figures(replace(made_up.hostile(), trajectory=()))
-    assert [bool(svg) for svg in drawn.values()] == [True, True, True, False, True]
+    assert [bool(svg) for svg in drawn.values()] == [True, True, True, True, True, False, True]
     for svg in filter(None, drawn.values()):
         root = ElementTree.fromstring(svg)
         tags = {element.tag.rpartition("}")[2] for element in root.iter()}
@@ -141,10 +143,14 @@ def test_extreme_values_are_drawn():
     )
     report = Report(
         "extreme",
-        {"m": {"role": "edited", "label": "$x$ 漢字 _hidden"}},
-        {"f": {"role": "forget"}, "r": {"role": "retain"}},
+        {"m": {"role": "edited", "label": "$x$ 漢字 _hidden"}, "o": {"role": "original"}},
+        {"f": {"role": "forget"}, "r": {"role": "retain"}, "h": {"role": "holdout"}},
         {},
-        rows,
+        (
+            *rows,
+            Row("o", "f", Score("probability", 0.0, per_record=per_record)),
+            Row("m", "f", Score("mialoss", 0.5, per_record={"f/0": 0.0, "h/0": 1e300})),
+        ),
         axes={"x": ("r", "probability"), "y": ("f", "probability")},
         trajectory=({"step": 3, "forget": 0.5},),
         mixing={"m": ({"alpha": 0.0, "retain": 1.0}, {"forget": 1.0})},

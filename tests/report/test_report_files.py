@@ -96,6 +96,7 @@ def test_write_gives_every_format(tmp_path, monkeypatch):
         "html": "report.html",
         "json": "report.json",
         "csv": "scores.csv",
+        "records": "records.csv",
         "md": "report.md",
         "tex": "table.tex",
         "card": "MODEL_CARD.md",

@@ -6,12 +6,17 @@ Everything here reads a `Report` and nothing else; it needs no torch, and matplo
 from unteach.report.atomic import folder
 from unteach.report.card import model_card
 from unteach.report.figures import figures, save_figures
-from unteach.report.files import FILES, from_json, read, to_json, write
+from unteach.report.files import FILES, from_json, read, read_runs, to_json, write
 from unteach.report.page import html
+from unteach.report.records import records_csv
+from unteach.report.spread import Seeds, seeds
+from unteach.report.spread_text import SEED_FILES, seeds_csv, seeds_latex, seeds_markdown, write_seeds
 from unteach.report.text import csv_table, latex, markdown
 
 __all__ = [
     "FILES",
+    "SEED_FILES",
+    "Seeds",
     "csv_table",
     "figures",
     "folder",
@@ -21,7 +26,14 @@ __all__ = [
     "markdown",
     "model_card",
     "read",
+    "read_runs",
+    "records_csv",
     "save_figures",
+    "seeds",
+    "seeds_csv",
+    "seeds_latex",
+    "seeds_markdown",
     "to_json",
     "write",
+    "write_seeds",
 ]

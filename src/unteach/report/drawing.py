@@ -115,15 +115,16 @@ def head(axes: Any, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=9.5, fontweight="bold", pad=3)
 
 
-def logarithmic(axes: Any) -> None:
-    """A logarithmic x axis whose ticks are plain numbers; four or five of them, whatever the span."""
+def logarithmic(axes: Any, names: str = "x") -> None:
+    """Logarithmic axes ("x", "y" or "xy") whose ticks are plain numbers; four or five of them, whatever the span."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=9))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set(**{f"{name}scale": "log" for name in names})
+    for axis in (getattr(axes, f"{name}axis") for name in names):
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=9))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def label(figure: Any, panels: Sequence[tuple[Any, Sequence[Mark]]]) -> None:

@@ -5,6 +5,8 @@
 | forget-utility | how much was forgotten against how much was kept, one point a model |
 | truth-ratio | the share of forget records below each truth ratio, one line a model |
 | loss | how surprised each model is by forgotten, kept and unseen records |
+| roc | how many forgotten records the loss attack finds, at each share of unseen ones that it accuses |
+| records | each forgotten record before and after, beside the retrained model |
 | trajectory | forgetting and keeping while the edit was trained |
 | mixing | forgetting and keeping while the edit is mixed in |
 """
@@ -23,6 +25,8 @@ TITLES: Mapping[str, str] = {
     "forget-utility": "What was forgotten against what was kept",
     "truth-ratio": "Can the model tell the truth from a lie of the same form?",
     "loss": "How surprised each model is by the recorded answers",
+    "roc": "What an attacker finds who looks at the loss alone",
+    "records": "Each forgotten record, before and after",
     "trajectory": "While the edit was trained",
     "mixing": "While the edit is mixed in",
 }
@@ -34,6 +38,11 @@ CAPTIONS: Mapping[str, str] = {
     "that of the retrained one, the more it behaves as if it had never seen the records.",
     "loss": "After a good edit the forgotten records lie where the unseen ones lie, and the kept ones stay at "
     "the left.",
+    "roc": "Each line says how many forgotten records are found for the unseen ones that are accused by mistake; on the "
+    "dotted diagonal the attacker guesses. After a good edit the line runs where the retrained model's does, and the "
+    "left end tells most. AUC is the area below the line, with its 95 % interval.",
+    "records": "Each record moves along its stem from its value before to its value after the edit. Where a higher "
+    "value means better known, records that may still leak stand at the left end, above the retrained model's dash.",
     "trajectory": "Forgetting should fall and settle while keeping stays level; where both fall together the "
     "model is being damaged.",
     "mixing": "The edit is put on in parts: the wider the gap that opens between the two lines, the better the "

@@ -14,6 +14,7 @@ from unteach.report.atomic import folder, put
 from unteach.report.card import model_card
 from unteach.report.clean import clean
 from unteach.report.page import html
+from unteach.report.records import records_csv
 from unteach.report.text import csv_table, latex, markdown
 from unteach.schema import Example, Gate, Guarantee, InputError, Report, Row, Score, Verdict
 
@@ -57,7 +58,8 @@ def from_json(text: str) -> Report:
 
 
 def read(path: Path) -> Report:
-    """The report in a file; raises `InputError` that names the file."""
+    """The report in a file or in a folder; raises `InputError` that names the file."""
+    path = path / "report.json" if path.is_dir() else path
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else None
     except (OSError, UnicodeDecodeError):
@@ -70,11 +72,22 @@ def read(path: Path) -> Report:
         raise InputError(f"{path}: {damaged}") from None
 
 
+def read_runs(paths: Sequence[Path]) -> dict[int, Report]:
+    """The reports of several runs by the seeds that they name, or numbered from 1 where one names none."""
+    reports = [read(path) for path in paths]
+    named = [seed for report in reports if isinstance(seed := report.method.get("seed"), int)]
+    keys = named if len(named) == len(reports) else range(1, len(reports) + 1)
+    runs = dict(zip(keys, reports, strict=True))
+    if len(runs) < len(reports):
+        raise InputError("two of the runs have the same seed; name each run once, and runs of different seeds")
+    return runs
+
+
 def write(
     report: Report,
     directory: str | Path,
     *,
-    formats: Sequence[str] = ("html", "json", "csv", "md", "tex", "card"),
+    formats: Sequence[str] = ("html", "json", "csv", "records", "md", "tex", "card"),
 ) -> dict[str, Path]:
     """Write the report into a folder, each file whole or not at all; the paths by format.
 
@@ -92,6 +105,7 @@ FILES: Mapping[str, tuple[str, Callable[[Report], str]]] = {
     "html": ("report.html", html),
     "json": ("report.json", to_json),
     "csv": ("scores.csv", csv_table),
+    "records": ("records.csv", records_csv),
     "md": ("report.md", markdown),
     "tex": ("table.tex", latex),
     "card": ("MODEL_CARD.md", model_card),

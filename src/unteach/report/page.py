@@ -11,6 +11,7 @@ from unteach.report import sections, words
 from unteach.report.clean import clean
 from unteach.report.drawing import available
 from unteach.report.figures import CAPTIONS, TITLES, figures
+from unteach.report.records import views
 from unteach.report.table import table
 from unteach.report.visible import one_line, visible
 from unteach.schema import Report
@@ -30,7 +31,7 @@ def html(report: Report) -> str:
         figures=_figures(whole),
         can_draw=available(),
         exhibits=sections.exhibits(whole),
-        record_tables=sections.record_tables(whole),
+        views=views(whole),
         glossary=sections.glossary(whole),
         pairs=sections.pairs,
         method=yaml.safe_dump(dict(whole.method), sort_keys=False, allow_unicode=True, width=76),

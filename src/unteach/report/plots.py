@@ -1,12 +1,14 @@
-"""The five plots: each takes a clean report and gives a matplotlib figure, or None where it has no data."""
+"""The plots: each takes a clean report and gives a matplotlib figure, or None where it has no data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from math import log
 from typing import Any
 
 from unteach.report.drawing import COLOURS, DASHES, INK, Mark, head, label, logarithmic, panels, strokes
+from unteach.report.dumbbell import records
 from unteach.report.glossary import term
-from unteach.report.table import plane, role_of
+from unteach.report.roc import roc
+from unteach.report.table import by_model, plane, recorded
 from unteach.report.visible import one_line
 from unteach.schema import Report, Score
 
@@ -24,7 +26,7 @@ def forget_utility(report: Report) -> Any:
     pairs = plane(report)
     if pairs is None:
         return None
-    forget, keep = (_scores(report, metric, where) for where, metric in pairs)
+    forget, keep = (by_model(report, metric, where) for where, metric in pairs)
     points = {
         name: (forget[name], keep[name])
         for name in strokes(report)
@@ -54,12 +56,12 @@ def forget_utility(report: Report) -> Any:
 
 def truth_ratio(report: Report) -> Any:
     """The share of forget records at or below each truth ratio R (empirical distribution function, log scale)."""
-    where = _recorded(report, "forget", "truthratio")
+    where = recorded(report, "forget", "truthratio")
     if where is None:
         return None
     figure, (axes,) = panels(1)
     marks: list[Mark] = []
-    for name, score in _scores(report, "truthratio", where).items():
+    for name, score in by_model(report, "truthratio", where).items():
         values = sorted(min(1 / TINY, max(TINY, value)) for value in score.per_record.values())
         if not values:
             continue
@@ -78,9 +80,9 @@ def truth_ratio(report: Report) -> Any:
 
 def loss(report: Report) -> Any:
     """Histograms of the loss −ln p of forgotten, kept and unseen records, one panel a model. In nats."""
-    sets = {role: _recorded(report, role, "probability") for role in SETS}
+    sets = {role: recorded(report, role, "probability") for role in SETS}
     held = {
-        role: {name: _losses(score) for name, score in _scores(report, "probability", where).items()}
+        role: {name: _losses(score) for name, score in by_model(report, "probability", where).items()}
         for role, where in sets.items()
         if where is not None
     }
@@ -161,20 +163,11 @@ PLOTS: Mapping[str, Callable[[Report], Any]] = {
     "forget-utility": forget_utility,
     "truth-ratio": truth_ratio,
     "loss": loss,
+    "roc": roc,
+    "records": records,
     "trajectory": trajectory,
     "mixing": mixing,
 }
-
-
-def _scores(report: Report, metric: str, where: str) -> dict[str, Score]:
-    found = {row.model: row.score for row in report.scores if row.score.name == metric and row.set == where}
-    return {name: found[name] for name in strokes(report) if name in found}
-
-
-def _recorded(report: Report, role: str, metric: str) -> str | None:
-    """The first set of a role on which a metric has a value for each record."""
-    held = {row.set for row in report.scores if row.score.name == metric and row.score.per_record}
-    return next((where for where in report.sets if where in held and role_of(report, where) == role), None)
 
 
 def _axis(pair: tuple[str, str]) -> str:

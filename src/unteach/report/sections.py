@@ -10,7 +10,6 @@ from unteach.report.words import KINDS, VERDICTS, WAYS, Saying, Way, gate_said, 
 from unteach.schema import Direction, Example, Report, Verdict
 
 HEAD = 420  # characters of an answer shown before the reader asks for the rest
-MOST_RECORDS = 60  # rows of a per-record table; the machine-readable file has them all
 
 
 @dataclass(frozen=True)
@@ -60,17 +59,6 @@ class Exhibit:
     answers: tuple[tuple[Column, Passage | None], ...]
 
 
-@dataclass(frozen=True)
-class RecordTable:
-    """One metric on one set, record by record, the most telling first."""
-
-    where: str
-    title: str
-    models: tuple[Column, ...]
-    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
-    total: int
-
-
 def cards(report: Report) -> tuple[Card, ...]:
     """A card for each edited model and for whatever else has a verdict."""
     return tuple(
@@ -84,14 +72,6 @@ def exhibits(report: Report) -> tuple[tuple[str, tuple[Exhibit, ...]], ...]:
     groups = ((kind, [e for e in report.examples if e.kind == kind]) for kind in kinds)
     models = columns(report)
     return tuple((KINDS.get(kind, kind), tuple(_exhibit(e, models) for e in found)) for kind, found in groups if found)
-
-
-def record_tables(report: Report) -> tuple[RecordTable, ...]:
-    """A table for each (set, metric) that was measured record by record."""
-    pairs = dict.fromkeys((row.set, row.score.name) for row in report.scores if row.score.per_record)
-    places = {where: i for i, where in enumerate(report.sets)}
-    ordered = sorted(pairs, key=lambda pair: places.get(pair[0], len(places)))
-    return tuple(_record_table(report, where, name) for where, name in ordered)
 
 
 def glossary(report: Report) -> tuple[tuple[str, Term, tuple[tuple[str, Way], ...]], ...]:
@@ -158,22 +138,3 @@ def _exhibit(example: Example, models: Sequence[Column]) -> Exhibit:
 
 def _passage(text: str) -> Passage:
     return Passage(text, "") if len(text) <= HEAD * 1.2 else Passage(text[:HEAD], text[HEAD:])
-
-
-def _record_table(report: Report, where: str, name: str) -> RecordTable:
-    held = {r.model: r.score.per_record for r in report.scores if (r.set, r.score.name) == (where, name)}
-    models = tuple(column for column in columns(report) if held.get(column.name))
-    ids = dict.fromkeys(record for column in models for record in held[column.name])
-    rows = [(record, tuple(held[column.name].get(record) for column in models)) for record in ids]
-    reference = next(
-        (i for role in ("retrained", "original") for i, column in enumerate(models) if column.role == role), 0
-    )
-    after = [i for i, column in enumerate(models) if column.role == "edited"] or [0]
-
-    def telling(row: tuple[str, tuple[float | None, ...]]) -> float:
-        fixed = row[1][reference]
-        moved = [row[1][i] for i in after]
-        return max((abs(v - fixed) for v in moved if v is not None), default=0.0) if fixed is not None else 0.0
-
-    rows.sort(key=telling, reverse=True)
-    return RecordTable(where, term(name).title, models, tuple(rows[:MOST_RECORDS]), len(rows))

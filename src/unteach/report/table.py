@@ -70,7 +70,7 @@ def columns(report: Report) -> tuple[Column, ...]:
     for name in named:
         about = report.models.get(name, {})
         found.append(Column(name, one_line(about.get("label") or name, 60), about.get("role", "")))
-    return tuple(sorted(found, key=lambda c: _rank(c.role, ROLE_ORDER)))
+    return tuple(sorted(found, key=lambda c: rank(c.role, ROLE_ORDER)))
 
 
 def role_of(report: Report, where: str) -> str:
@@ -88,6 +88,18 @@ def plane(report: Report) -> tuple[tuple[str, str], tuple[str, str]] | None:
     return pairs[0], pairs[1]
 
 
+def by_model(report: Report, metric: str, where: str) -> dict[str, Score]:
+    """The scores of one metric on one set, the models in reading order."""
+    found = {row.model: row.score for row in report.scores if row.score.name == metric and row.set == where}
+    return {column.name: found[column.name] for column in columns(report) if column.name in found}
+
+
+def recorded(report: Report, role: str, metric: str) -> str | None:
+    """The first set of a role on which a metric has a value for each record."""
+    held = {row.set for row in report.scores if row.score.name == metric and row.score.per_record}
+    return next((where for where in report.sets if where in held and role_of(report, where) == role), None)
+
+
 def table(report: Report) -> Table:
     """Every score of the report, in order; where a pair was measured twice the last one stands."""
     models = columns(report)
@@ -95,7 +107,7 @@ def table(report: Report) -> Table:
     pairs = dict.fromkeys((row.set, row.score.name) for row in report.scores)
     sets = sorted(
         dict.fromkeys([*report.sets, *(where for where, _ in pairs)]),
-        key=lambda where: _rank(role_of(report, where), SET_ORDER),
+        key=lambda where: rank(role_of(report, where), SET_ORDER),
     )
     groups = []
     for where in sets:
@@ -129,5 +141,6 @@ def _distance(score: Score | None, reference: float | None) -> float | None:
     return abs(score.value - reference)
 
 
-def _rank(role: str, order: tuple[str, ...]) -> int:
+def rank(role: str, order: tuple[str, ...]) -> int:
+    """A role's place in an order; one that is not in it comes last."""
     return order.index(role) if role in order else len(order)

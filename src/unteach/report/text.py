@@ -33,7 +33,7 @@ def csv_table(report: Report) -> str:
     writer = csv.writer(held, lineterminator="\r\n")
     writer.writerow(FIELDS)
     for row in clean(report).scores:
-        writer.writerow(_plain(value) if isinstance(value, str) else value for value in _values(row))
+        writer.writerow(plain(value) if isinstance(value, str) else value for value in _values(row))
     return held.getvalue()
 
 
@@ -51,7 +51,7 @@ def markdown_table(report: Report) -> str:
 def latex(report: Report) -> str:
     """The main table with booktabs rules; the source says which package it needs."""
     found = table(clean(report))
-    heads = ["Metric", "$n$", *(_tex(column.label) for column in found.columns)]
+    heads = ["Metric", "$n$", *(tex(column.label) for column in found.columns)]
     roles = ["", "", *(BRIEF.get(column.role, "") for column in found.columns)]
     lines = [
         r"% needs \usepackage{booktabs}; with pdfLaTeX also \usepackage[T1]{fontenc}",
@@ -75,6 +75,12 @@ def escape(text: str) -> str:
     return re.sub(r"^([#+=-]|\d+(?=[.)]))", lambda found: _not_a_list(found[1]), shown)
 
 
+def plain(text: str) -> str:
+    """Text for a cell of CSV: a spreadsheet takes it for no formula."""
+    shown = visible(text)
+    return f"'{shown}" if shown.lstrip(" ").startswith(FORMULA) else shown
+
+
 def _not_a_list(start: str) -> str:
     return f"&#{ord(start[0])};{start[1:]}"
 
@@ -82,11 +88,6 @@ def _not_a_list(start: str) -> str:
 def _values(row: Row) -> tuple[str | float | int | None, ...]:
     s = row.score
     return (row.model, row.set, s.name, s.value, s.low, s.high, s.n, s.direction, s.note)
-
-
-def _plain(text: str) -> str:
-    shown = visible(text)
-    return f"'{shown}" if shown.lstrip(" ").startswith(FORMULA) else shown
 
 
 def _markdown(report: Report) -> Iterator[str]:
@@ -168,7 +169,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _latex_group(group: Group, columns: tuple[Column, ...]) -> Iterator[str]:
-    yield rf"\multicolumn{{{len(columns) + 2}}}{{l}}{{\textit{{{_tex(group.name)}}}}} \\"
+    yield rf"\multicolumn{{{len(columns) + 2}}}{{l}}{{\textit{{{tex(group.name)}}}}} \\"
     for line in group.lines:
         yield _latex_line(line)
     if not group.lines:
@@ -182,17 +183,19 @@ def _latex_line(line: Line) -> str:
             cells.append("--")
             continue
         bounds = interval(cell.score)
-        small = rf" {{\scriptsize [{_tex_number(bounds)}]}}" if bounds else ""
-        cells.append(_tex_number(number(cell.score.value)) + small)
-    name = f"{_tex(line.title)} {ARROWS[line.direction]}"
+        small = rf" {{\scriptsize [{tex_number(bounds)}]}}" if bounds else ""
+        cells.append(tex_number(number(cell.score.value)) + small)
+    name = f"{tex(line.title)} {ARROWS[line.direction]}"
     return " & ".join([name, str(line.n or ""), *cells]) + r" \\"
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """Text that LaTeX shows as it is, on one line."""
     return one_line(text).translate(LATEX)
 
 
-def _tex_number(text: str) -> str:
+def tex_number(text: str) -> str:
+    """What `number` and `interval` wrote, in LaTeX's own signs."""
     ordinary = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
     powers = re.sub(r"×10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", lambda m: rf"$\times 10^{{{m[1].translate(ordinary)}}}$", text)
     return powers.replace("−", "$-$").replace(" to ", ", ")
