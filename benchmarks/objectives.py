@@ -8,8 +8,9 @@ kept under --out, so a run that was stopped goes on where it was.
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
@@ -19,10 +20,13 @@ from typing import Any
 
 import torch
 
+from benchmarks import tables
+from benchmarks.drawn import draw
+from benchmarks.page import placed
 from unteach.audit.audit import Worn, audit
 from unteach.audit.benchmarks.tofu import Tofu
 from unteach.audit.benchmarks.town import Town
-from unteach.audit.control import at_equal_retention
+from unteach.audit.control import at, at_equal_retention
 from unteach.audit.suite import Suite
 from unteach.data import read
 from unteach.edit.bake import bake
@@ -38,9 +42,11 @@ from unteach.lm.model import LM
 from unteach.recipe import make_method
 from unteach.registry import entries, find
 from unteach.report import to_json
+from unteach.report.atomic import folder, put
 from unteach.schema import Record, Request
 
 SEEDS = (0, 1, 2)
+RESULTS = Path("benchmarks/results")
 KNOWN, UNSEEN, ASKED = 400, slice(3200, 3300), 100  # TOFU: rows to keep, rows never seen, rows asked of each set
 
 
@@ -89,7 +95,7 @@ def tofu(seed: int, data: Path) -> World:
         Size(vocabulary=4096, hidden=128, layers=4, heads=4, inner=352, positions=512),
         Plan(tune="full", lr=4e-3, epochs=25, batch_size=16, accumulate=1, warmup_epochs=0.5, weight_decay=0.0,
              decay="cosine", seed=seed),
-        {"tune": "full", "lr": 1e-3, "epochs": 5, "batch_size": 16, "accumulate": 1, "weight_decay": 0, "seed": seed},
+        {"tune": "full", "lr": 1e-3, "epochs": 3, "batch_size": 16, "accumulate": 1, "weight_decay": 0, "seed": seed},
         Template("Question: {prompt}\nAnswer: {answer}"), 100,
     )  # fmt: skip
 
@@ -125,6 +131,19 @@ def main(arguments: list[str]) -> None:
             _all(pool, [partial(_forget, w, chosen.out, name) for w in worlds for name in methods(w)])
         if chosen.until == "asked":
             _all(pool, [partial(_ask, w, chosen.out) for w in worlds])
+            _write(chosen.page, chosen.out, chosen.worlds.split(","))
+
+
+def _write(page: Path, out: Path, worlds: Sequence[str]) -> None:
+    """Bring the part of the page between the marks up to date; figures and values go beside it."""
+    text = [tables.OPENING]
+    for world in worlds:
+        found = tables.gathered(out, world)
+        draw(found, page.parent / "figures")
+        text += tables.section(found)
+        put(folder(RESULTS) / f"objectives-{world}.json", json.dumps(tables.raw(found), indent=1).encode() + b"\n")
+    page.write_text(placed(page.read_text(encoding="utf-8"), "\n".join(text), "objectives"), encoding="utf-8")
+    print(page)
 
 
 def _maker(name: str, data: Path) -> Any:
@@ -170,10 +189,12 @@ def _forget(world: World, out: Path, name: str) -> None:
     edit = make_method(method, options)(lm, world.request)
     seconds = perf_counter() - began
     save_edit(edit, place)
-    whole = at_equal_retention(lm, edit, world.sets["forget"][:ASKED], world.sets["retain"][:ASKED])
-    tokens = edit.history[-1]["tokens"] if edit.history else 0.0
-    (place / "equal.json").write_text(json.dumps(whole | {"seconds": seconds, "tokens": tokens}), encoding="utf-8")
-    print(f"{place}: {seconds:.0f} s, alpha {whole['alpha']:.2f}", flush=True)
+    rows = world.sets["forget"][:ASKED], world.sets["retain"][:ASKED]
+    part = at_equal_retention(lm, edit, *rows)
+    whole = at(lm, edit, 1.0, *rows, "extraction")
+    noted = {f"trained_{name}": value for name, value in whole.items()} | {"seconds": round(seconds, 1)}
+    (place / "equal.json").write_text(json.dumps(part | noted), encoding="utf-8")
+    print(f"{place}: {seconds:.0f} s, alpha {part['alpha']:.2f}", flush=True)
 
 
 def _ask(world: World, out: Path) -> None:
@@ -197,10 +218,10 @@ def _part(edit: Edit, alpha: float) -> Edit:
     return edit if alpha == 1 else edit.scaled(alpha)
 
 
-def _opened(world: World, out: Path) -> Any:
-    from contextlib import nullcontext
-
-    return nullcontext(_open(world, out, "retrained"))
+@contextmanager
+def _opened(world: World, out: Path) -> Iterator[LM]:
+    """The retrained model when its turn comes."""
+    yield _open(world, out, "retrained")
 
 
 def _suite(world: World) -> Suite:

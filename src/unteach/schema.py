@@ -21,13 +21,19 @@ Need = Literal[
     "reference",  # the answer log-probabilities of the model as it was
     "reference_logits",  # its whole next-token distributions at the answers
     "instead",  # a replacement answer for each forget row
+    "mismatched",  # answers of other rows in place of a row's own
     "hidden",  # hidden states at the answers
     "labels",  # a class for each record
     "spans",  # marked parts of the answers
     "paraphrases",  # the same questions in other words
     "perturbed",  # wrong answers of the same form
     "generation",  # what the model writes by itself
+    "continuations",  # what it writes when it goes on from each point of an answer
+    "question",  # what it expects at the tokens of the question too
+    "gradients",  # how a row would change the weights
     "retrained",  # a model trained without the forgotten rows
+    "retrained_logits",  # its whole next-token distributions at the answers
+    "cost",  # what making the model took
     "weights",  # a model whose weights can be read
 ]
 
@@ -179,6 +185,23 @@ class Score:
     per_record: Mapping[str, float] = field(default_factory=dict, repr=False)
     note: str = ""
     direction: Direction = "target"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What making a model took, and what training one without the rows takes.
+
+    `flops` counts 6 operations for each parameter and token of training (2 of them forward, 4 backward), those of
+    both models by the same rule. `retrain_is` says where the second number comes from. `trainable` is the share
+    of the parameters that were trained.
+    """
+
+    seconds: float
+    peak_bytes: int
+    flops: float
+    retrain_flops: float | None = None
+    retrain_is: Literal["measured", "estimated"] = "estimated"
+    trainable: float | None = None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from unteach.schema import Guarantee, InputError, Record, Report, Score
 ROLES = {"forget": "forget", "retain": "retain", "facts": "general", "holdout": "holdout"}
 SUITE = replace(
     of("probability", "rougel", "exactmemorization", "extractionstrength", "truthratio", "forgetquality",
-       "mialoss", "perplexity", "distinctoutputs"),
+       "mialoss", "perplexity", "distinctoutputs", "refusalrate", "agreement", "kl", "js"),
     max_new=24,
 )  # fmt: skip
 N = 12
@@ -154,6 +154,27 @@ def test_a_destroyed_model_passes_every_forget_metric(model: str, report: Report
     assert report.verdicts[model].reason.startswith("What should stay is mostly gone: ")
 
 
+def test_uniform_logits_come_nearer_to_the_retrained_model_on_forget_and_go_away_on_retain(report: Report) -> None:
+    for model in ("uniform", "random"):  # less wrong than an original that is sure of what the other never saw
+        assert value(report, model, "forget", "kl") < value(report, "original", "forget", "kl") / 2
+    for model in ("uniform", "constant", "ascended", "random"):
+        assert (
+            value(report, model, "retain", "agreement") < 0.1 < 0.9 < value(report, "original", "retain", "agreement")
+        )
+        assert value(report, model, "retain", "kl") > 1.5 * value(report, "original", "retain", "kl")
+        assert value(report, model, "retain", "js") > 4 * value(report, "original", "retain", "js")
+    assert value(report, "untouched", "forget", "kl") == value(report, "original", "forget", "kl")
+    assert scored(report, "itself", "forget", "kl").note == "one copy of the weights cannot be both models at once"
+    assert scored(report, "retrained", "forget", "kl").note == "no other retrained model to compare with"
+
+
+def test_a_model_that_falls_silent_declines_everything(report: Report) -> None:
+    assert value(report, "uniform", "retain", "refusalrate") == 1.0  # its likeliest token is no word
+    assert value(report, "original", "retain", "refusalrate") == 0.0
+    gates = {g.name: g for g in report.verdicts["uniform"].gates}
+    assert (gates["refusalrate added on retain"].value, gates["refusalrate added on retain"].passed) == (1.0, False)
+
+
 def test_uniform_logits_win_the_truth_ratio_and_lose_it_on_retain(report: Report) -> None:
     assert value(report, "uniform", "forget", "truthratio") == pytest.approx(1.0, abs=1e-5)
     assert value(report, "uniform", "forget", "mialoss") == pytest.approx(0.5, abs=0.05)
@@ -206,7 +227,7 @@ def test_the_report_holds_what_a_reader_needs_and_no_text(report: Report, few: d
     assert set(scored(report, "original", "forget", "probability").per_record) == {f"forget/{i:04d}" for i in range(N)}
     assert any(line.startswith("whether a little training") for line in report.untested)
     assert not any("other words" in line for line in report.untested)  # the rows have paraphrases
-    assert "truthratio on holdout: " in "\n".join(report.untested)
+    assert "truthratio on facts, holdout: " in "\n".join(report.untested)
     assert report.environment["decoding"] == "greedy, at most 24 new tokens"
     text = json.dumps(asdict(report), default=str)
     for records in few.values():

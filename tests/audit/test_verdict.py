@@ -205,3 +205,52 @@ def test_a_score_that_was_near_nothing_before_says_nothing_as_a_share() -> None:
     found = verdict(rows + table("mine", NEVER_KNEW, general_probability=0.001), "mine", roles=ROLES)
     assert found.verdict == "forgotten"
     assert "probability kept on general" not in {g.name for g in found.gates}
+
+
+def declining(where: str, model: str, share: float, n: int = N) -> Row:
+    values = {f"{where}/{i:04d}": float(i < round(share * n)) for i in range(n)}
+    return Row(model, where, Score("refusalrate", share, 0.0, 1.0, n, values))
+
+
+@pytest.mark.parametrize("where", ["retain", "general"])
+@pytest.mark.parametrize(
+    ("before", "ideal", "now", "word"),
+    [
+        (0.0, 0.0, 0.0, "forgotten"),
+        (0.05, 0.0, 0.07, "forgotten"),  # two points more, to the rounding of a difference
+        (0.05, 0.0, 0.075, "over-forgotten"),
+        (0.0, 0.1, 0.1, "forgotten"),  # so does a model that never saw the rows
+        (0.3, 0.0, 0.0, "forgotten"),
+        (0.0, 0.0, 0.5, "over-forgotten"),
+        (0.0, 0.0, 0.6, "broken"),
+    ],
+)
+def test_declining_what_should_be_answered_is_damage(
+    where: str, before: float, ideal: float, now: float, word: str
+) -> None:
+    extra = tuple(declining(where, m, v) for m, v in (("original", before), ("retrained", ideal), ("mine", now)))
+    found = judged(NEVER_KNEW, extra=extra)
+    assert found.verdict == word
+    (gate,) = (g for g in found.gates if g.name == f"refusalrate added on {where}")
+    assert gate.passed == (word == "forgotten")
+    assert gate.value == pytest.approx(now - max(before, ideal))
+    assert gate.threshold == 0.02
+    assert word == "forgotten" or gate.name in found.reason
+    if word == "over-forgotten" and now < 0.1:
+        assert judged(NEVER_KNEW, extra=extra, asked=Thresholds(refusals=0.03)).verdict == "forgotten"
+
+
+def test_declining_what_was_to_be_forgotten_is_no_damage_and_few_rows_say_nothing() -> None:
+    extra = tuple(declining("forget", m, v) for m, v in (("original", 0.0), ("retrained", 0.0), ("mine", 1.0)))
+    assert judged(NEVER_KNEW, extra=extra).verdict == "forgotten"
+    few = tuple(declining("retain", m, 0.0, n=9) for m in ("original", "retrained", "mine"))
+    (gate,) = (g for g in judged(NEVER_KNEW, extra=few).gates if g.name.startswith("refusalrate"))
+    assert (gate.passed, gate.value, gate.note) == (None, None, "9 rows are too few; at least 10 are asked for")
+
+
+def test_answering_at_all_is_no_sign_of_what_is_still_known() -> None:
+    spoken = {m: v for m, v in NEVER_KNEW.items() if m in ("rougel", "perplexity")}
+    rows = [r for r in table("original", KNOWS) + table("retrained", NEVER_KNEW) if r.score.name in spoken]
+    rows += table("mine", spoken) + [declining("retain", m, 0.0) for m in ("original", "retrained", "mine")]
+    found = verdict(rows, "mine", roles=ROLES)
+    assert (found.verdict, found.reason[:23]) == ("inconclusive", "Fewer than two scores o")

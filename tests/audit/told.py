@@ -17,7 +17,7 @@ def answer(*probabilities: float, hit: Sequence[bool] = (), ended: bool = False)
     """An answer whose tokens have these probabilities; by default what is likelier than 1/2 is a hit."""
     logps = np.array([-np.inf if p == 0 else log(p) for p in probabilities], float)
     found = np.array(hit if len(hit) else [p > 0.5 for p in probabilities], bool)
-    return Answer(logps, found, logps, np.ones_like(logps), ended)
+    return Answer(logps, found, np.zeros_like(logps), np.ones_like(logps), ended)
 
 
 class Watcher:

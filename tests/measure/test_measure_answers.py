@@ -28,8 +28,9 @@ def made(logps: list[float], hit: str, ended: bool = False) -> Answer:
 @torch.no_grad()
 def test_every_column_against_one_row_at_a_time(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [*worlds.RECORDS, Record("x", "What is Orvena?", "No idea."), Record("y", "", "A text alone.")]
-    for at_once in (answers.ON_CPU, 50):  # in one part, and in many
+    for at_once, seen in ((answers.ON_CPU, answers.SEEN_ON_CPU), (50, 2000)):  # in one part, and in many
         monkeypatch.setattr(answers, "ON_CPU", at_once)
+        monkeypatch.setattr(answers, "SEEN_ON_CPU", seen)
         for record, found in zip(records, ask(lm, records), strict=True):
             row = lm.encoder.row(record)
             logp = lm.model(torch.tensor([row.ids])).logits[0, row.start - 1 : -1].double().log_softmax(-1)

@@ -4,7 +4,7 @@ A loss here is the mean negative log-probability of an answer's tokens, in nats.
 """
 
 from collections.abc import Mapping, Sequence
-from math import exp, expm1, log
+from math import exp, expm1, isinf, log
 from typing import Literal
 
 import numpy as np
@@ -40,8 +40,8 @@ def truthful(log_ratio: float) -> float:
 
 
 def share_of_choices(correct: float, wrong: Sequence[float]) -> float | None:
-    """P(correct) / (P(correct) + sum of P(wrong)), each P per token; None without wrong answers."""
-    if not len(wrong):
+    """P(correct) / (P(correct) + sum of P(wrong)), each P per token; None without wrong answers, or for 0 / 0."""
+    if not len(wrong) or (isinf(correct) and any(map(isinf, wrong))):
         return None
     return exp(-float(np.logaddexp.reduce([0.0, *(correct - np.asarray(wrong, float))])))
 

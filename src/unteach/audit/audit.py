@@ -7,6 +7,7 @@ that the original was asked on.
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from importlib.metadata import version
 
 from unteach.audit.evidence import ROLES, Evidence
@@ -17,7 +18,7 @@ from unteach.audit.suite import DEFAULT, Suite
 from unteach.audit.untested import untested
 from unteach.audit.verdict import DEFAULTS, verdict
 from unteach.lm.model import LM
-from unteach.schema import EMPIRICAL, Guarantee, InputError, Record, Report, Row
+from unteach.schema import EMPIRICAL, Cost, Guarantee, InputError, Record, Report, Row
 
 ORIGINAL, RETRAINED = "original", "retrained"
 NOTES = (
@@ -33,18 +34,19 @@ def audit(
     models: Mapping[str, Worn], sets: Mapping[str, Sequence[Record]], *, roles: Mapping[str, str],
     suite: Suite = DEFAULT, axes: Mapping[str, tuple[str, str]] | None = None, show: bool = False,
     thresholds: Thresholds = DEFAULTS, guarantee: Guarantee = EMPIRICAL, title: str = "Audit",
-    progress: Progress | None = None,
+    costs: Mapping[str, Cost] | None = None, progress: Progress | None = None,
 ) -> Report:  # fmt: skip
     """Ask every model everything the suite needs, and say what follows.
 
     `models` holds "original", optionally "retrained", and the edited ones under any names; `roles` maps each set
     to forget, retain, general or holdout. `axes` names the (set, metric) pairs of the forget-utility plot.
-    Texts come into the report only with `show`; records are called by their set and number. Raises
-    `InputError` for a missing original, an empty set or an unknown role.
+    `costs` says what making a model took, where that is known. Texts come into the report only with `show`; records
+    are called by their set and number. Raises `InputError` for a missing original, an empty set or an unknown role.
     """
-    _check(models, sets, roles)
+    costs = costs or {}
+    _check(models, sets, roles, costs)
     roles = {s: roles[s] for s in sets}
-    evidence, tables, environment = _interview(models, sets, roles, suite, progress)
+    evidence, tables, environment = _interview(models, sets, roles, suite, costs, progress)
     rows, unanswered = _answered([tables[name] for name in models])
     edited = [m for m in models if m not in (ORIGINAL, RETRAINED)]
     return Report(
@@ -65,7 +67,7 @@ def audit(
 
 def _interview(
     models: Mapping[str, Worn], sets: Mapping[str, Sequence[Record]], roles: Mapping[str, str], suite: Suite,
-    progress: Progress | None,
+    costs: Mapping[str, Cost], progress: Progress | None,
 ) -> tuple[dict[str, Evidence], dict[str, list[Row]], dict[str, str]]:  # fmt: skip
     """What each model says and scores, the ones to compare with first, and the circumstances."""
     metrics = suite.build()
@@ -78,7 +80,8 @@ def _interview(
         with _worn(models[name]) as lm:
             evidence[name] = Evidence(
                 lm, sets, name=name, roles=roles, retrained=evidence.get(RETRAINED),
-                original=evidence.get(ORIGINAL), max_new=suite.max_new,
+                original=evidence.get(ORIGINAL), max_new=suite.max_new, again=partial(_worn, models[name]),
+                cost=costs.get(name),
             )  # fmt: skip
             tables[name] = _ask(evidence[name], metrics)
             environment = environment or _environment(lm, suite)
@@ -90,9 +93,15 @@ def _role(model: str) -> str:
     return model if model in (ORIGINAL, RETRAINED) else "edited"
 
 
-def _check(models: Mapping[str, Worn], sets: Mapping[str, Sequence[Record]], roles: Mapping[str, str]) -> None:
+def _check(
+    models: Mapping[str, Worn], sets: Mapping[str, Sequence[Record]], roles: Mapping[str, str],
+    costs: Mapping[str, Cost],
+) -> None:  # fmt: skip
     if ORIGINAL not in models:
         raise InputError(f"an audit needs the model as it was; give it as '{ORIGINAL}'")
+    for name in costs:
+        if name not in models:
+            raise InputError(f"there is no model '{name}' whose costs could be told; there are {', '.join(models)}")
     for name, records in sets.items():
         if roles.get(name) not in ROLES:
             raise InputError(f"set '{name}' has no known role; give it one of {', '.join(ROLES)}")
@@ -113,13 +122,24 @@ def _ask(evidence: Evidence, metrics: Sequence[Metric]) -> list[Row]:
 def _answered(tables: Sequence[Sequence[Row]]) -> tuple[tuple[Row, ...], list[str]]:
     """The rows in the order set, metric, model; what no model has a value for becomes a sentence instead."""
     rows: list[Row] = []
-    unanswered: list[str] = []
+    unanswered: list[Row] = []
     for line in zip(*tables, strict=True):
         if any(r.score.value is not None for r in line):
             rows += line
         else:
-            unanswered.append(f"{line[0].score.name} on {line[0].set}: {line[0].score.note}")
-    return tuple(rows), unanswered
+            unanswered.append(line[0])
+    return tuple(rows), _sentences(unanswered)
+
+
+def _sentences(unanswered: Sequence[Row]) -> list[str]:
+    """One sentence for all metrics that are missing on the same sets for the same reason."""
+    sets: dict[tuple[str, str], list[str]] = {}
+    for row in unanswered:
+        sets.setdefault((row.score.name, row.score.note), []).append(row.set)
+    metrics: dict[tuple[str, str], list[str]] = {}
+    for (name, why), where in sets.items():
+        metrics.setdefault((", ".join(where), why), []).append(name)
+    return [f"{', '.join(names)} on {where}: {why}" for (where, why), names in metrics.items()]
 
 
 def _axes(rows: Sequence[Row], roles: Mapping[str, str]) -> dict[str, tuple[str, str]]:

@@ -1,13 +1,16 @@
 """Ask each model once; every metric reads the same answers, log-probabilities and generations."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from unteach.lm.model import LM
 from unteach.measure.answers import Answer, ask
-from unteach.schema import InputError, Message, Need, Record
+from unteach.measure.divergence import Divergence, diverge, unlike
+from unteach.schema import Cost, InputError, Message, Need, Record
 
 ROLES = ("forget", "retain", "general", "holdout")
 MEANT_BY: Mapping[Need, tuple[str, ...]] = {
@@ -15,9 +18,13 @@ MEANT_BY: Mapping[Need, tuple[str, ...]] = {
     "retain": ("retain", "general"),
     "holdout": ("holdout",),
 }
+NOT_ANSWERS: frozenset[Need] = frozenset(  # a metric that needs one of these reads something else
+    {"generation", "continuations", "question", "gradients", "retrained_logits", "cost"}
+)
 UNSEEN = Answer(np.empty(0), np.empty(0, bool), np.empty(0), np.empty(0), False)  # behind a guard
 
 _Asked = tuple[str, tuple[Message, ...], str]
+_V = TypeVar("_V")
 
 
 class Evidence:
@@ -28,22 +35,28 @@ class Evidence:
     answers come back without tokens, so that what is computed from them is undefined.
 
     `roles` maps a set to forget, retain, general or holdout; a set that bears such a name needs no entry.
-    `retrained` and `original` are the evidence of the models to compare with, asked before.
+    `retrained` and `original` are the evidence of the models to compare with, asked before. `again` has this model
+    once more after `close`, for those that are compared with it token by token; `cost` says what making it took.
     """
 
     def __init__(
         self, lm: LM, sets: Mapping[str, Sequence[Record]], *, name: str,
         roles: Mapping[str, str] | None = None, retrained: "Evidence | None" = None,
         original: "Evidence | None" = None, max_new: int = 200,
+        again: Callable[[], AbstractContextManager[LM]] | None = None, cost: Cost | None = None,
     ) -> None:  # fmt: skip
         self.name, self.sets, self.max_new = name, sets, max_new
         self.roles = {s: (roles or {}).get(s, s if s in ROLES else "general") for s in sets}
         self.retrained, self.original = retrained, original
         self.observable = all(guard.observable for guard in lm.guards)
         self.digest = lm.digest()
+        self.again, self.cost = again, cost
+        self.apart = ""  # why the two models could not be held side by side
         self._lm: LM | None = lm
         self._answers: dict[_Asked, Answer] = {}
         self._texts: dict[_Asked, str] = {}
+        self._beside: dict[_Asked, Divergence | None] = {}
+        self._measured: dict[tuple[Hashable, ...], dict[_Asked, float | None]] = {}
 
     def labels(self, set_name: str) -> tuple[str, ...]:
         """What the rows of a set are called in a report: the set's name and the row's number."""
@@ -77,6 +90,20 @@ class Evidence:
         """What the model writes when it is asked in each of the other wordings."""
         return tuple(self._written(_reworded(r)) for r in self._rows(set_name))
 
+    def beside(self, set_name: str) -> tuple[Divergence | None, ...]:
+        """This model beside the retrained one on the rows' own answers; where there is none, `apart` says why."""
+        return self._compared(self._rows(set_name))
+
+    def measured(
+        self, set_name: str, measure: Callable[..., Sequence[float | None]], *options: float
+    ) -> tuple[float | None, ...]:
+        """One number a row by a measure that asks the model itself, `measure(lm, records, *options)`."""
+        records = self._rows(set_name)
+        if not self.observable:
+            return (None,) * len(records)
+        known = self._measured.setdefault((measure, *options), {})
+        return _once(known, records, lambda new: measure(self._model(), new, *options))
+
     def has_written(self, set_name: str) -> bool:
         """Whether the questions of a set were put to the model."""
         return all((r.prompt, r.messages, "") in self._texts for r in self._rows(set_name))
@@ -85,20 +112,24 @@ class Evidence:
         """Ask at once what metrics with these needs will read on these sets."""
         rows: list[Record] = []
         prompts: list[Record] = []
+        both: list[Record] = []
         for needs, set_name in wanted:
             beside = [s for need in needs for role in MEANT_BY.get(need, ()) for s in self.of_role(role)]
             for name in dict.fromkeys([set_name, *beside]):
                 records = self._rows(name)
                 if "perturbed" in needs:
                     rows += [row for r in records for row in (_restated(r), *_perturbed(r))]
-                if "perturbed" in needs or "generation" not in needs:
+                if "perturbed" in needs or not needs & NOT_ANSWERS:
                     rows += records
                 if "generation" in needs and "paraphrases" in needs:
                     prompts += [row for r in records for row in _reworded(r)]
                 elif "generation" in needs:
                     prompts += records
+                if "retrained_logits" in needs:
+                    both += records
         self._asked(rows)
         self._written(prompts)
+        self._compared(both)
 
     def close(self) -> None:
         """Let the model go: it may wear another edit from now on, and what was not asked stays unasked."""
@@ -112,19 +143,32 @@ class Evidence:
     def _asked(self, records: Sequence[Record]) -> tuple[Answer, ...]:
         if not self.observable:
             return (UNSEEN,) * len(records)
-        keys = [(r.prompt, r.messages, r.answer) for r in records]
-        new = {key: r for key, r in zip(keys, records, strict=True) if key not in self._answers}
-        if new:
-            self._answers |= zip(new, ask(self._model(), list(new.values())), strict=True)
-        return tuple(self._answers[key] for key in keys)
+        return _once(self._answers, records, lambda new: ask(self._model(), new))
 
     def _written(self, records: Sequence[Record]) -> tuple[str, ...]:
-        keys = [(r.prompt, r.messages, "") for r in records]
-        new = {key: r for key, r in zip(keys, records, strict=True) if key not in self._texts}
-        if new:
-            asked = [replace(r, answer="") for r in new.values()]
-            self._texts |= zip(new, self._model().generate(asked, self.max_new), strict=True)
-        return tuple(self._texts[key] for key in keys)
+        unanswered = [replace(r, answer="") for r in records]
+        return _once(self._texts, unanswered, lambda new: self._model().generate(new, self.max_new))
+
+    def _compared(self, records: Sequence[Record]) -> tuple[Divergence | None, ...]:
+        return _once(self._beside, records, self._diverge)
+
+    def _diverge(self, records: Sequence[Record]) -> Sequence[Divergence | None]:
+        """Both models on the same rows; the retrained one is had again for it."""
+        nothing, then = (None,) * len(records), self.retrained
+        self.apart = "no other retrained model to compare with"
+        if then is None or then.again is None or not (self.observable and then.observable):
+            return nothing
+        now = self._model()
+        with ExitStack() as stack:
+            self.apart = "the retrained model cannot be had beside this one"
+            with suppress(InputError):  # an edit refuses a model that wears another one
+                other = stack.enter_context(then.again())
+                self.apart = unlike(now, other, records)
+            if self.apart:
+                return nothing
+            if other.digest() != then.digest:
+                raise RuntimeError(f"'{then.name}' is not the model any more that was asked before")
+            return diverge(now, other, records)
 
     def _model(self) -> LM:
         if self._lm is None or self._lm.digest() != self.digest:
@@ -146,3 +190,14 @@ def _reworded(record: Record) -> list[Record]:
         replace(record, prompt=p, messages=(*before, Message("user", p)) if record.messages else ())
         for p in record.paraphrases
     ]
+
+
+def _once(
+    known: dict[_Asked, _V], records: Sequence[Record], ask_for: Callable[[list[Record]], Sequence[_V]]
+) -> tuple[_V, ...]:
+    """What is known of each record; what is not is asked for, all at once and each once."""
+    keys = [(r.prompt, r.messages, r.answer) for r in records]
+    new = {key: r for key, r in zip(keys, records, strict=True) if key not in known}
+    if new:
+        known |= zip(new, ask_for(list(new.values())), strict=True)
+    return tuple(known[key] for key in keys)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from unteach.schema import Gate, Row, Score
 
+ROUNDING = 1e-9  # of a difference of two shares
 KEPT = ("probability", "rougel", "truthratio", "accuracy", "paraphrase")  # shares of what the original keeps
 
 Finding = Literal["held", "lost", "ruined", "leak", "over", "unclear"]
@@ -18,6 +19,7 @@ class Thresholds:
     `keep`: the share of each kept score that must remain (0.95, the level at which methods are compared).
     `fluency`: the greatest factor by which perplexity on kept rows may grow.
     `distinct`: the share of distinct outputs that must remain.
+    `refusals`: the greatest share of kept questions that may be declined beyond those that were.
     `margin`: how far a forget score may be from its goal, in units of a score from 0 to 1. Two retrainings with
     different seeds differ by a few hundredths; 0.10 leaves room for that and for little else.
     `nats`: the same for the loss per token; 1 nat is a probability e times smaller or larger.
@@ -29,6 +31,7 @@ class Thresholds:
     keep: float = 0.95
     fluency: float = 1.1
     distinct: float = 0.9
+    refusals: float = 0.02
     margin: float = 0.10
     nats: float = 1.0
     ruin: float = 0.5
@@ -124,3 +127,26 @@ def fluent(scores: Scores, asked: Thresholds) -> Iterator[Found]:
         finding: Finding = "held" if growth <= asked.fluency else "ruined" if growth > 1 / asked.ruin else "lost"
         note = f"{now.value:.4g} where {goal:.4g} is expected; at most {asked.fluency:g} times that is asked for"
         yield Found(Gate(name, finding == "held", growth, asked.fluency, note), finding, "perplexity", where)
+
+
+def answering(scores: Scores, asked: Thresholds) -> Iterator[Found]:
+    """How many more of the questions that should be answered are declined than by the original or the retrained model.
+
+    The larger of both counts. Refusing is forgetting too much where nothing was to be forgotten.
+    """
+    for where in scores.sets("retain", "general"):
+        now, before = scores.now(where, "refusalrate"), scores.before(where, "refusalrate")
+        if now is None or before is None or before.value is None:
+            continue
+        ideal = scores.ideal(where, "refusalrate")
+        goal = max(before.value, ideal.value) if ideal and ideal.value is not None else before.value
+        name = f"refusalrate added on {where}"
+        if now.value is None or now.n < asked.least:
+            why = now.note if now.value is None else f"{now.n} rows are too few; at least {asked.least} are asked for"
+            yield Found(Gate(name, None, None, asked.refusals, why), "unclear", "refusalrate", where)
+            continue
+        added = now.value - goal
+        held = added <= asked.refusals + ROUNDING
+        finding: Finding = "held" if held else "ruined" if added > asked.ruin else "lost"
+        note = f"{now.value:.3f} decline where {goal:.3f} did; at most {asked.refusals:g} more are asked for"
+        yield Found(Gate(name, held, added, asked.refusals, note), finding, "refusalrate", where)

@@ -62,17 +62,25 @@ def _edge(beyond: Callable[[float], bool], inside: float, outside: float) -> flo
     return outside
 
 
-def auc_gap_interval(now: tuple[Numbers, Numbers], then: tuple[Numbers, Numbers]) -> Interval | None:
-    """95 % bootstrap interval of auc(now) - auc(then) where both scored the same rows."""
+def auc_gap_interval(
+    now: tuple[Numbers, Numbers], then: tuple[Numbers, Numbers], *, relative: bool = False
+) -> Interval | None:
+    """95 % bootstrap interval of auc(now) - auc(then) where both scored the same rows.
+
+    With `relative` it is that of the difference as a share of auc(then); None where a resample has none to share.
+    """
     pairs = [np.column_stack([np.asarray(a, float), np.asarray(b, float)]) for a, b in zip(now, then, strict=True)]
     if min(len(p) for p in pairs) < 2:
         return None
     left, right = (chain.from_iterable(_draws(len(p), stream)) for stream, p in enumerate(pairs))
-    gaps = []
+    drawn = []
     for i, j in zip(left, right, strict=True):
         x, y = pairs[0][i], pairs[1][j]
-        gaps.append(auc(x[:, 0], y[:, 0]) - auc(x[:, 1], y[:, 1]))
-    return percentiles(np.array(gaps))
+        drawn.append((auc(x[:, 0], y[:, 0]), auc(x[:, 1], y[:, 1])))
+    after, before = np.array(drawn).T
+    if not relative:
+        return percentiles(after - before)
+    return percentiles(after / before - 1) if before.all() else None
 
 
 def tpr_at(members: Numbers, others: Numbers, fpr: float) -> float:

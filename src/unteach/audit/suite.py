@@ -28,7 +28,7 @@ def of(*names: str, max_new: int = 200) -> Suite:
     return Suite(tuple((name, {}) for name in names), max_new)
 
 
-DEFAULT = of(
+DEFAULT = of(  # one teacher-forced pass, one generation, and one pass beside the retrained model
     "probability",
     "rougel",
     "paraphrase",
@@ -38,9 +38,29 @@ DEFAULT = of(
     "forgetquality",
     "accuracy",
     "mialoss",
+    "miazlib",
     "miamink",
+    "miaminkpp",
+    "privleak",
+    "agreement",
+    "kl",
+    "js",
     "perplexity",
     "modelutility",
+    "refusalrate",
     "ngramentropy",
     "distinctoutputs",
 )
+FULL = Suite(
+    (
+        *DEFAULT.metrics,
+        *of(
+            "memorizationaccuracy",
+            "extractionlikelihood",
+            "miareference",
+            "miagradnorm",
+            "distinctn",
+            "efficiency",
+        ).metrics,
+    )
+)  # everything: a generation from many places of each answer, a backward pass for each row

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from unteach.audit.distance import GREEDY, SCREENS, forgotten
-from unteach.audit.gates import Found, Scores, Thresholds, fluent, kept
+from unteach.audit.gates import Found, Scores, Thresholds, answering, fluent, kept
 from unteach.schema import Row, Verdict, VerdictWord
 
 DEFAULTS = Thresholds()
+WELL_SAID = ("perplexity", "refusalrate")  # about how a model speaks, not about what it still knows
 
 
 def verdict(
@@ -22,7 +23,7 @@ def verdict(
     else *forgotten*. One retrained model is compared with; how much retrainings differ is not measured.
     """
     scores = Scores(rows, model, roles, original=original, retrained=retrained)
-    stays = [*kept(scores, thresholds), *fluent(scores, thresholds)]
+    stays = [*kept(scores, thresholds), *fluent(scores, thresholds), *answering(scores, thresholds)]
     goes = list(forgotten(scores, thresholds))
     word, reason = _word(stays, goes, _missing(scores, stays, goes))
     return Verdict(word, tuple(f.gate for f in (*goes, *stays)), reason)
@@ -55,7 +56,7 @@ def _missing(scores: Scores, stays: Sequence[Found], goes: Sequence[Found]) -> s
     if not scores.sets("forget"):
         return "There is no set of rows to forget."
     retained = set(scores.sets("retain"))
-    measured = {f.metric for f in stays if f.finding != "unclear" and f.where in retained and f.metric != "perplexity"}
+    measured = {f.metric for f in stays if f.finding != "unclear" and f.where in retained and f.metric not in WELL_SAID}
     if len(measured) < 2:
         return "Fewer than two scores of what should stay could be measured; give retain rows, at least ten."
     if all(f.gate.value is None for f in goes):

@@ -40,6 +40,32 @@ def generate(
 ) -> list[str]:
     """Greedy answers of at most `max_new` tokens, in the order of the prompts."""
     replies = [_open(encoder, prompt, guards, max_new) for prompt in prompts]
+    _write(model, encoder, replies, max_new, pad, started)
+    return [_text(encoder, reply) for reply in replies]
+
+
+def extend(
+    model: nn.Module,
+    encoder: Encoder,
+    prompts: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+    *,
+    pad: int,
+    started: Callable[[Tensor], None],
+) -> list[list[int]]:
+    """What the model itself writes after given ids, greedily: at most so many tokens each, fewer where it ends."""
+    replies = [
+        _Reply(list(ids), [], min(length, encoder.max_length - len(ids)))
+        for ids, length in zip(prompts, lengths, strict=True)
+    ]
+    _write(model, encoder, [r for r in replies if r.room > 0], max(lengths, default=0), pad, started)
+    return [reply.ids for reply in replies]
+
+
+def _write(
+    model: nn.Module, encoder: Encoder, replies: Sequence[_Reply], max_new: int, pad: int,
+    started: Callable[[Tensor], None],
+) -> None:  # fmt: skip
     order = sorted(range(len(replies)), key=lambda i: (len(replies[i].prompt), i))
     device = next(model.parameters()).device
     while order:
@@ -47,7 +73,6 @@ def generate(
         count = max(1, TOKENS_AT_ONCE // width)
         now, order = order[-count:], order[:-count]
         _decode(model, [replies[i] for i in now], max_new, set(encoder.stops), pad, device, started)
-    return [_text(encoder, reply) for reply in replies]
 
 
 def _open(encoder: Encoder, prompt: str | Record, guards: Sequence[Guard], max_new: int) -> _Reply:

@@ -3,9 +3,10 @@
 One teacher-forced pass over the records in order of length; every function below is pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import exp
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,13 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unteach.lm.batch import Row, collate
+from unteach.lm.batch import Batch, Row, collate
 from unteach.lm.model import LM
 from unteach.schema import Record
 
 ON_CPU, ELSEWHERE = 1024, 16384  # positions in one forward pass: a processor's caches are small
+SEEN_ON_CPU, SEEN_ELSEWHERE = 1 << 18, 1 << 26  # logits from which measures are taken together
+LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +48,27 @@ class Answer:
 @torch.no_grad()
 def ask(lm: LM, records: Sequence[Record]) -> list[Answer]:
     """Teacher-forced answers in the order of the records."""
+    found: dict[int, Answer] = {}
+    for part, batch in batched(lm, records):
+        logps, hit, mean, variance = _measured(lm.logits(batch), batch.targets)
+        for k, (i, end) in enumerate(zip(part, ended(lm, batch), strict=True)):
+            at = slice(batch.offsets[k], batch.offsets[k + 1])
+            found[i] = Answer(_wide(logps[at]), hit[at], _wide(mean[at]), _wide(variance[at]), end)
+    return [found[i] for i in range(len(records))]
+
+
+def batched(lm: LM, records: Sequence[Record]) -> Iterator[tuple[list[int], Batch]]:
+    """All records in order of length, so that little is padded: which of them a batch holds, and the batch."""
     rows = [lm.encoder.row(r) for r in records]
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), i))
-    found: dict[int, Answer] = {}
-    ended = bool(lm.encoder.closing)
     for part in _parts(order, rows, ON_CPU if lm.device.type == "cpu" else ELSEWHERE):
-        batch = collate([rows[i] for i in part], [records[i].id for i in part], pad=lm.pad, device=lm.device)
-        logps, hit, mean, variance = (c.cpu().numpy() for c in _columns(lm.logits(batch).float(), batch.targets))
-        for k, i in enumerate(part):
-            at = slice(batch.offsets[k], batch.offsets[k + 1])
-            kept_end = ended and rows[i].ids[-1] == lm.encoder.closing[-1]
-            found[i] = Answer(_wide(logps[at]), hit[at], _wide(mean[at]), _wide(variance[at]), kept_end)
-    return [found[i] for i in range(len(rows))]
+        yield part, collate([rows[i] for i in part], [records[i].id for i in part], pad=lm.pad, device=lm.device)
+
+
+def ended(lm: LM, batch: Batch) -> list[bool]:
+    """Which rows end with the end-of-text token that closes an answer."""
+    last = batch.ids.gather(1, batch.real.sum(1, keepdim=True) - 1)[:, 0].tolist()
+    return [bool(lm.encoder.closing) and token == lm.encoder.closing[-1] for token in last]
 
 
 def _wide(values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -70,6 +82,18 @@ def _parts(order: Sequence[int], rows: Sequence[Row], most: int) -> list[list[in
             parts.append([])
         parts[-1].append(i)
     return parts
+
+
+def portions(logits: Float[Tensor, "N V"]) -> int:
+    """In how many portions to look at logits: what is computed from them takes several times their memory."""
+    most = SEEN_ON_CPU if logits.device.type == "cpu" else SEEN_ELSEWHERE
+    return max(1, -(-logits.numel() // most))
+
+
+def _measured(logits: Float[Tensor, "N V"], targets: Tensor) -> tuple[NDArray[Any], ...]:
+    n = portions(logits)
+    columns = [_columns(some.float(), these) for some, these in zip(logits.chunk(n), targets.chunk(n), strict=True)]
+    return tuple(torch.cat(column).cpu().numpy() for column in zip(*columns, strict=True))
 
 
 def _columns(logits: Float[Tensor, "N V"], targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -108,5 +132,18 @@ def extraction_strength(answer: Answer) -> float | None:
 
 def min_k(answer: Answer, share: float = 0.2) -> float | None:
     """Mean of the smallest `share` of token log-probabilities (rounded down, at least one). Shi et al. 2024, arXiv:2310.16789."""
-    n = len(answer.logps)
-    return float(np.sort(answer.logps)[: max(1, int(share * n))].mean()) if n else None
+    return _least(answer.logps, share)
+
+
+def min_k_plus_plus(answer: Answer, share: float = 0.2) -> float | None:
+    """Mean of the smallest `share` of (log p - mean) / deviation, both under the model's own next-token distribution.
+
+    Zhang et al. 2024, arXiv:2404.02936. Variances below 1e-6 count as that, so that certainty divides by no 0.
+    """
+    deviation = np.sqrt(np.maximum(answer.variance, LEAST_VARIANCE))
+    return _least((answer.logps - answer.mean) / deviation, share)
+
+
+def _least(values: NDArray[np.float64], share: float) -> float | None:
+    n = len(values)
+    return float(np.sort(values)[: max(1, int(share * n))].mean()) if n else None

@@ -89,7 +89,7 @@ TERMS: Mapping[str, Term] = {
     ),
     "miareference": Term(
         "Membership guess beside a second model",
-        "The same guess, with each record's loss set against another model's: 0.5 is a coin toss.",
+        "The same guess, with each record's loss set against the retrained model's: 0.5 is a coin toss.",
     ),
     "miagradnorm": Term(
         "Membership guess from gradients",
@@ -120,7 +120,7 @@ TERMS: Mapping[str, Term] = {
     ),
     "refusalrate": Term(
         "Refusals",
-        "The share of questions that the model declines to answer.",
+        "The share of questions that the model declines to answer, in words or by saying nothing.",
     ),
     "distinctoutputs": Term(
         "Different answers",
@@ -131,7 +131,16 @@ TERMS: Mapping[str, Term] = {
         "Variety of wording",
         "How varied the model's answers are; a model that repeats itself scores low.",
     ),
-    "efficiency": Term("Cost", "What making the model took, in the unit that its note names."),
+    "distinctn": Term(
+        "Different phrases",
+        "How many different runs of words there are in all of the model's answers; one that says the same again "
+        "and again scores low.",
+    ),
+    "efficiency": Term(
+        "Cost beside retraining",
+        "How much computation the forgetting took, as a share of what retraining without the records takes: 0.01 is "
+        "a hundredth, 1 is no saving.",
+    ),
 }  # fmt: skip
 
 

@@ -31,4 +31,4 @@ class MIALoss:
     companions: ClassVar[tuple[str, ...]] = ("perplexity", "probability", "modelutility")
 
     def __call__(self, evidence: Evidence, set_name: str, /) -> Score:
-        return membership(self, evidence, set_name, loss)
+        return membership(self, evidence, set_name, lambda s: map(loss, evidence.answers(s)))

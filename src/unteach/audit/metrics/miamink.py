@@ -1,14 +1,15 @@
 """Membership inference from the least likely tokens."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from unteach.audit.evidence import Evidence
-from unteach.audit.membership import membership
+from unteach.audit.membership import check_share, membership, negative
 from unteach.audit.scoring import Directions
-from unteach.measure.answers import Answer, min_k
+from unteach.measure.answers import min_k
 from unteach.registry import metric
-from unteach.schema import InputError, Need, Score
+from unteach.schema import Need, Score
 
 
 @metric("miamink", tested_by="test_miamink_over_all_tokens_ranks_as_the_loss_without_the_end_token_does")
@@ -30,12 +31,10 @@ class MIAMinK:
     k: float = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 < self.k <= 1:
-            raise InputError(f"option 'k' of miamink is {self.k}; it is a share of the tokens, above 0 and at most 1")
+        check_share("miamink", self.k)
 
     def __call__(self, evidence: Evidence, set_name: str, /) -> Score:
-        def score(answer: Answer) -> float | None:
-            found = min_k(answer.words, self.k)
-            return None if found is None else -found
+        def statistic(s: str) -> Iterator[float | None]:
+            return (negative(min_k(a.words, self.k)) for a in evidence.answers(s))
 
-        return membership(self, evidence, set_name, score, note=f"k = {self.k:g}")
+        return membership(self, evidence, set_name, statistic, note=f"k = {self.k:g}")

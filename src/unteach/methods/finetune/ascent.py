@@ -112,10 +112,10 @@ class SatImp:
 @objective("gals", tested_by="test_gals_over_all_tokens_is_mean_ascent")
 @dataclass(frozen=True)
 class GALS:
-    """Ascent on the best-known tokens of each answer: the mean log p of its floor(share n) likeliest, mean over answers.
+    """Ascent on the best-known tokens: the mean log p of the floor(share n) likeliest tokens of every answer.
 
-    Wang et al. 2025, "Unlearning with Control", arXiv:2406.09179 (loss selection). At least one token is kept; with
-    `share` 1 it is ascent on s/n. Ties go to the earlier token.
+    Wang et al. 2025, "Unlearning with Control", arXiv:2406.09179 (loss selection). At least one token of an answer is
+    kept; with `share` 1 it is `ga`. Ties go to the earlier token.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget"})
@@ -134,7 +134,7 @@ class GALS:
             a[a.detach().sort(descending=True, stable=True).indices[: max(1, int(self.share * len(a)))]]
             for a in answers
         ]
-        return torch.stack([a.mean() for a in kept]).mean()
+        return torch.cat(kept).mean()
 
 
 @objective("gatemp", tested_by="test_gatemp_at_temperature_one_is_ascent")
