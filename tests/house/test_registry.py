@@ -19,6 +19,7 @@ from unteach.schema import InputError
 ROOT = Path(__file__).parents[2]
 NAMES = Path(os.environ.get("UNTEACH_SHARED", ROOT.parent / "shared")) / "spec" / "names.md"
 NOT_IN_THE_TABLE = {  # why it is here all the same
+    ("objective", "anchor"): "the retain term that RMU was published with",
     ("metric", "accuracy"): "the choice between right and wrong answers, which the truth ratio is read beside",
     ("metric", "distinctoutputs"): "the gate against canned replies",
     ("metric", "paraphrase"): "the gate against forgetting one wording only",
