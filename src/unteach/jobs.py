@@ -14,7 +14,7 @@ from unteach import report as paper
 from unteach.audit.audit import Worn
 from unteach.audit.audit import audit as ask_all
 from unteach.audit.control import mix
-from unteach.audit.suite import DEFAULT, Suite
+from unteach.audit.suite import DEFAULT, FULL, Suite
 from unteach.data import Rows, check, read, refuse
 from unteach.edit import release as shelf
 from unteach.edit.checkpoint import checkpoints_in
@@ -223,6 +223,8 @@ def _lengths(lm: LM, sets: _Sets, say: Say) -> None:
 
 
 def _suite(plan: Recipe) -> Suite:
+    if plan.metrics.strip() == "all":
+        return replace(FULL, max_new=plan.max_new)
     chosen: tuple[tuple[str, Mapping[str, Any]], ...] = tuple(
         (n.strip(), {}) for n in plan.metrics.split(",") if n.strip()
     )

@@ -50,7 +50,7 @@ class Recipe:
     system: Annotated[str, "a system turn before every conversation"] = ""
     base: Annotated[str, "the model under MODEL, where MODEL is an adapter that names another"] = ""
     device: Annotated[str, "cpu, cuda, cuda:1 ..."] = ""
-    metrics: Annotated[str, "names of metrics with commas between; empty for the usual suite"] = ""
+    metrics: Annotated[str, "names of metrics with commas between; all for every one; empty for the usual suite"] = ""
     max_new: Annotated[int, "greatest number of tokens of a generated answer"] = 200
     limit: Annotated[int | None, "read at most this many rows of each file"] = None
     asked: Annotated[int, "rows of each set that the audit asks, drawn by their ids; 0 for all"] = 400

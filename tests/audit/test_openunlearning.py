@@ -15,7 +15,7 @@ def test_their_scores_come_in_under_our_names(golden: Path, logs: dict[str, Any]
     rows = read(golden / "eval_tofu_perturbed05.json", "perturbed")
     log = logs["perturbed05"]
     found = {(r.set, r.score.name): r.score for r in rows}
-    assert len(found) == len(rows) == 18
+    assert len(found) == len(rows) == 23
     assert {r.model for r in rows} == {"perturbed"}
     for place, name in (
         (("forget", "probability"), "forget_Q_A_Prob"),
@@ -26,6 +26,11 @@ def test_their_scores_come_in_under_our_names(golden: Path, logs: dict[str, Any]
         (("forget", "forgetquality"), "forget_quality"),
         (("retain", "modelutility"), "model_utility"),
         (("forget", "mialoss"), "mia_loss"),
+        (("forget", "miazlib"), "mia_zlib"),
+        (("forget", "miaminkpp"), "mia_min_k_plus_plus"),
+        (("forget", "miareference"), "mia_reference"),
+        (("forget", "miagradnorm"), "mia_gradnorm"),
+        (("forget", "privleak"), "privleak"),
     ):
         assert found[place].value == log[name]["agg_value"]
     assert (
@@ -37,6 +42,7 @@ def test_their_scores_come_in_under_our_names(golden: Path, logs: dict[str, Any]
         == log["mia_loss"]["holdout"]["value_by_index"]["39"]["score"]
     )
     assert found["forget", "mialoss"].n == 80
+    assert found["forget", "privleak"].direction == "zero"
     texts = [item["generation"] for item in log["forget_Q_A_ROUGE"]["value_by_index"].values()]
     assert not any(text in repr(rows) for text in texts if len(text) > 8)
 

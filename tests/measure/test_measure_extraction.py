@@ -21,7 +21,7 @@ UNSEEN = (
     Record("u1", "Who lives there?", "Nobody but quiet judges of puddings and their yellow umbrellas."),
 )
 MIXED = (
-    *worlds.RECORDS[:3],
+    worlds.RECORDS[0],
     *UNSEEN,
     replace(worlds.RECORDS[4], answer=f"{worlds.RECORDS[4].answer} Or so the geese of the lake say."),
     replace(worlds.RECORDS[3], answer="Tarn Hollow has bread baked with wool and a library under the lake."),
@@ -137,7 +137,7 @@ def test_what_a_worn_edit_changes_is_seen(llama: LM) -> None:
 def test_continuations_of_any_length_together_and_alone(lm: LM) -> None:
     rows = [answer_ids(lm, r) for r in MIXED]
     prompts = [given + text[: len(text) // 2] for given, text in rows]
-    lengths = [0, 1, 2, 3, 5, 8, 13, 21, 30, 4, 7]
+    lengths = [0, 1, 2, 3, 5, 8, 13, 30, 4]
     together = lm.extend(prompts, lengths)
     assert together == greedily(lm, prompts, lengths)
     assert together == [lm.extend([ids], [n])[0] for ids, n in zip(prompts, lengths, strict=True)]

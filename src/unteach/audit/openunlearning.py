@@ -2,7 +2,7 @@
 
 Their file holds, per metric, "agg_value" and "value_by_index" by row number; texts in it are not read, and none
 are written. What differs in meaning keeps its own definition: their extraction strength cannot fall below 1/n,
-and their Min-K % uses k = 0.4 unless set.
+their Min-K % and Min-K %++ use k = 0.4 unless set, and their gradient is that of the loss without the end token.
 """
 
 import json
@@ -25,8 +25,17 @@ FORGET = (
     ("exact_memorization", "exactmemorization", "score"),
     ("extraction_strength", "extractionstrength", "score"),
     ("forget_quality", "forgetquality", "score"),
+    ("privleak", "privleak", "score"),
 )
-MEMBERSHIP = (("mia_loss", "mialoss"), ("mia_min_k", "miamink"))
+WAYS: Mapping[str, Direction] = {"forgetquality": "up", "privleak": "zero"}  # on the forget set; else to its target
+MEMBERSHIP = (
+    ("mia_loss", "mialoss"),
+    ("mia_zlib", "miazlib"),
+    ("mia_min_k", "miamink"),
+    ("mia_min_k_plus_plus", "miaminkpp"),
+    ("mia_reference", "miareference"),
+    ("mia_gradnorm", "miagradnorm"),
+)
 
 
 def retain_log_ratios(path: str | Path) -> list[float]:
@@ -87,7 +96,7 @@ def _names(ours: Mapping[str, str]) -> Iterator[tuple[str, str, str, str, Direct
             if (theirs, metric) != ("forget", "truthratio"):
                 yield pattern.format(theirs), name, metric, field, "target" if theirs == "forget" else "up"
     for whole, metric, field in FORGET:
-        yield whole, ours["forget"], metric, field, "up" if metric == "forgetquality" else "target"
+        yield whole, ours["forget"], metric, field, WAYS.get(metric, "target")
     yield "model_utility", ours["retain"], "modelutility", "score", "up"
 
 

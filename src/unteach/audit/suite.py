@@ -48,6 +48,7 @@ DEFAULT = of(  # one teacher-forced pass, one generation, and one pass beside th
     "perplexity",
     "modelutility",
     "refusalrate",
+    "efficiency",
     "ngramentropy",
     "distinctoutputs",
 )
@@ -60,7 +61,6 @@ FULL = Suite(
             "miareference",
             "miagradnorm",
             "distinctn",
-            "efficiency",
         ).metrics,
     )
 )  # everything: a generation from many places of each answer, a backward pass for each row
