@@ -46,7 +46,7 @@ OPENING = {
     "methods.md": "Every method by its name. A name under *Objectives* or *Methods* goes after `--method`; options go "
     "beside it as `--option VALUE` or `option=VALUE`. An objective is run by the method `finetune`. The same pages "
     "come from `unteach show NAME`.",
-    "metrics.md": "What an audit can ask. `--metrics a,b,c` chooses; left out, the usual suite is asked. How scores "
+    "metrics.md": "What an audit can ask. `--metrics a,b,c` chooses, `--metrics all` asks everything; left out, the usual suite is asked. How scores "
     "become a verdict is on the [audit](audit.md) page.",
     "commands.md": "The same from Python: [Python](python.md). Progress goes to standard error, "
     "results to standard output. Exit code 0 means that the command did what it was asked, whatever the verdict; "
