@@ -3,7 +3,10 @@
 import sys
 from importlib import import_module
 
-NAMES = {"stories": "stories", "tofu": "tofu", "tofu-models": "tofu_models"}
+NAMES = {
+    "objectives": "objectives", "stories": "stories",
+    "training": "training", "audit": "auditing", "speed": "speed",
+}  # fmt: skip
 
 
 def main() -> None:

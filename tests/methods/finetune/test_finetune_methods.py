@@ -137,7 +137,11 @@ def test_what_is_missing_or_unknown_is_refused(lm: LM) -> None:
         (Finetune("ga", retain_term="kl"), Request(forget=worlds.FORGET), "the retain term 'kl' needs records to keep"),
         (Finetune("nop"), REQUEST, "there is no objective 'nop'; did you mean 'npo'?"),
         (Finetune("npo", {"betta": 1.0}), REQUEST, "objective 'npo' has no option 'betta'; it has beta"),
-        (Finetune(retain_term="ga"), REQUEST, "'ga' makes a model forget and is no retain term; choose one of anchor, kl, nll"),
+        (
+            Finetune(retain_term="ga"),
+            REQUEST,
+            "'ga' makes a model forget and is no retain term; choose one of anchor, kl, nll",
+        ),
     )
     for method, request, sentence in cases:
         with pytest.raises(InputError) as refused:
