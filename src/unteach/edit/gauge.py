@@ -10,7 +10,7 @@ from unteach.lm.model import LM
 from unteach.measure.answers import ask, exact_match, probability
 from unteach.schema import Record
 
-SHARE, FEWEST, MOST = 0.1, 8, 64  # of each set, so that measuring stays under a twentieth of the time
+SHARE, FEWEST, MOST = 0.08, 8, 64  # of each set, so that measuring stays under a twentieth of the time
 
 
 class Gauge:
