@@ -7,7 +7,7 @@ from benchmarks.tables import TITLES, Seeds, ranked
 from unteach.report.atomic import folder, put
 from unteach.report.drawing import COLOURS, head, panels, style, to_bytes
 
-SHOWN = (("probability", "blue", "o", "probability of the answer"), ("rougel", "orange", "D", "overlap (ROUGE-L)"))
+SHOWN = (("probability", "blue", "o", "probability of the answer"), ("rougel", "red", "D", "overlap (ROUGE-L)"))
 
 
 def draw(found: Seeds, place: Path) -> Path:

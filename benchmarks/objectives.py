@@ -141,7 +141,7 @@ def _write(page: Path, out: Path, worlds: Sequence[str]) -> None:
         found = tables.gathered(out, world)
         draw(found, page.parent / "figures")
         text += tables.section(found)
-        put(folder(RESULTS) / f"objectives-{world}.json", json.dumps(tables.raw(found), indent=1).encode() + b"\n")
+        put(folder(RESULTS) / f"objectives-{world}.json", json.dumps(tables.raw(found)).encode() + b"\n")
     page.write_text(placed(page.read_text(encoding="utf-8"), "\n".join(text), "objectives"), encoding="utf-8")
     print(page)
 
