@@ -31,10 +31,10 @@ class Sides:
 class Task:
     """What to train on, and the loss: it is given the model now and the model before.
 
-    `needs` says what the loss reads; `instead` gives the replacement answers of a record in an epoch, equally many for
-    every record. `keep` maps the names of tensors in training to masks of their shape, false where nothing may move.
-    `enough` ends the training with the reason it gives, asked before the first step and at every measurement.
-    `state` holds numbers that the loss carries from step to step; they go into checkpoints.
+    `needs` says what the loss reads; `instead` gives the replacement answers of a record in an epoch. `keep` maps the
+    names of tensors in training to masks of their shape, false where nothing may move. `enough` ends the training with
+    the reason it gives, asked before the first step and at every measurement. `state` holds numbers that the loss
+    carries from step to step; they go into checkpoints.
     """
 
     forget: Sequence[Record]
