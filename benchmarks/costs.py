@@ -18,6 +18,7 @@ from benchmarks.figures import Figure, ratio
 from benchmarks.ours import EPOCHS, PLAN, learned, task_of, trained
 from benchmarks.paired import one_thread, paired
 from benchmarks.subjects import ROWS, lesson
+from unteach.assemble import make_method
 from unteach.edit.edit import Edit
 from unteach.edit.gauge import Gauge
 from unteach.edit.plan import Plan, schedule
@@ -25,7 +26,6 @@ from unteach.edit.rows import Desk, Sides, Task
 from unteach.edit.trainable import trainable
 from unteach.lm.anatomy import blocks
 from unteach.lm.model import LM
-from unteach.recipe import make_method
 from unteach.registry import entries, find
 from unteach.schema import Request
 

@@ -23,6 +23,7 @@ import torch
 from benchmarks import tables
 from benchmarks.drawn import draw
 from benchmarks.page import placed
+from unteach.assemble import make_method
 from unteach.audit.audit import Worn, audit
 from unteach.audit.benchmarks.tofu import Tofu
 from unteach.audit.benchmarks.town import Town
@@ -39,7 +40,6 @@ from unteach.lm.batch import Template
 from unteach.lm.fresh import Size, fresh
 from unteach.lm.load import load
 from unteach.lm.model import LM
-from unteach.recipe import make_method
 from unteach.registry import entries, find
 from unteach.report import to_json
 from unteach.report.atomic import folder, put

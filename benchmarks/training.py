@@ -21,12 +21,12 @@ from benchmarks.paired import Differ, alike, close, paired
 from benchmarks.straightforward import training as straightforward
 from benchmarks.straightforward.batches import padded
 from benchmarks.subjects import SHAPES, Lesson, lesson, model
+from unteach.assemble import make_method
 from unteach.audit.benchmarks.tofu import Tofu
 from unteach.edit.edit import Edit
 from unteach.edit.rows import Desk
 from unteach.edit.trainable import trainable
 from unteach.lm.model import LM
-from unteach.recipe import make_method
 from unteach.registry import entries
 
 STEPS = {"small": 20, "mid": 20}

@@ -27,7 +27,7 @@ _HOME = {
     "forget": "unteach.jobs",
     "load": "unteach.lm.load",
     "load_edit": "unteach.edit.store",
-    "make_method": "unteach.recipe",
+    "make_method": "unteach.assemble",
     "metric": "unteach.registry",
     "method": "unteach.registry",
     "objective": "unteach.registry",

@@ -1,3 +1,4 @@
+from unteach.assemble import make_method as make_method
 from unteach.data import read as read
 from unteach.edit.bake import bake as bake
 from unteach.edit.edit import Edit as Edit
@@ -10,7 +11,6 @@ from unteach.jobs import undo as undo
 from unteach.lm.batch import Template as Template
 from unteach.lm.load import load as load
 from unteach.lm.model import LM as LM
-from unteach.recipe import make_method as make_method
 from unteach.registry import entries as entries
 from unteach.registry import method as method
 from unteach.registry import metric as metric

@@ -20,13 +20,14 @@ from typing import Any
 import torch
 
 from unteach import report as paper
+from unteach.assemble import make_method
 from unteach.audit.audit import Worn
 from unteach.audit.control import at_equal_retention, mix
 from unteach.edit.edit import Edit
 from unteach.edit.store import load as load_edit
 from unteach.edit.store import save as save_edit
 from unteach.inquiry import Say, ask, drawn, machine, opened, read_sets, request_of, retrained_model, worn_part
-from unteach.recipe import Comparison, Recipe, make_comparison, make_method, options_of
+from unteach.recipe import Comparison, Recipe, make_comparison, options_of
 from unteach.report.atomic import folder, put
 from unteach.schema import EMPIRICAL, InputError, Report
 

@@ -12,6 +12,7 @@ from time import perf_counter
 import torch
 
 from unteach import report as paper
+from unteach.assemble import make_method
 from unteach.audit.audit import Worn, audit
 from unteach.audit.benchmarks.town import Town
 from unteach.audit.control import mix
@@ -25,7 +26,7 @@ from unteach.inquiry import machine
 from unteach.lm.fresh import Size, fresh
 from unteach.lm.load import load
 from unteach.lm.model import LM
-from unteach.recipe import make_method, read_recipe
+from unteach.recipe import read_recipe
 from unteach.schema import Cost, InputError, Record, Report
 
 SCHOOL = Plan(

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Any
 
 from unteach import report as paper
+from unteach.assemble import make_method, settings
 from unteach.audit.audit import Worn
 from unteach.audit.control import mix
 from unteach.edit import release as shelf
@@ -30,7 +31,7 @@ from unteach.inquiry import (
     say_lengths,
     suite_of,
 )  # fmt: skip
-from unteach.recipe import Recipe, make_audit, make_method, make_recipe, settings
+from unteach.recipe import Recipe, make_audit, make_recipe
 from unteach.schema import Guarantee, InputError, Report
 
 INSIDE = {"checkpoints", "key", "sealed", ".sealed-writing"}  # what `private` holds

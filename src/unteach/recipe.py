@@ -1,25 +1,19 @@
 """One flat mapping to a run: the keys of a YAML recipe are the flags of the command line and the fields of the classes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, get_type_hints
+from typing import Annotated, Any, Literal
 
 import yaml
 
-from unteach.registry import checked, entries, find, hint
-from unteach.schema import InputError, Request, Scope
+from unteach.assemble import HELP, make_method
+from unteach.registry import checked, hint
+from unteach.schema import InputError, Scope
 
-HELP = "unteach forget --help"
 UNASKED = ("method", "release", "id", "reason", "scope", "options")  # what an audit is not told
 UNCOMPARED = ("method", "release", "options", "seed")  # what a comparison is not told
 MISREAD = (ValueError, KeyError, IndexError, AttributeError, TypeError)  # what YAML's reader lets out of odd values
-
-
-class Method(Protocol):
-    """A frozen dataclass that turns a model and a request into an edit (torch stays out of this module)."""
-
-    def __call__(self, lm: Any, request: Request, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -138,7 +132,7 @@ def make_recipe(given: Mapping[str, Any]) -> Recipe:
             flag = "MODEL" if needed == "model" else f"--{needed}"
             raise InputError(f"'{needed}' is missing; give {flag}, or the key '{needed}' in the recipe")
     recipe: Recipe = checked(Recipe, mine | {"options": options}, "recipe", see=HELP)
-    make_method(recipe.method, options)  # refuse a wrong option before anything is read
+    make_method(recipe.method, options, also=list(own))  # refuse a wrong option before anything is read
     return recipe
 
 
@@ -166,7 +160,7 @@ def make_comparison(given: Mapping[str, Any]) -> tuple[Recipe, Comparison]:
     recipe = make_recipe({k: v for k, v in values.items() if k in own})
     recipe = replace(recipe, options={k: v for k, v in values.items() if k not in own | mine})
     for name in contest.names:
-        make_method(name, options_of(recipe, name))  # refuse a wrong option before anything is read
+        make_method(name, options_of(recipe, name), also=list(own))  # refuse a wrong option before anything is read
     if not recipe.retain:
         raise InputError("methods are compared where they keep equally much; give --retain FILE")
     return recipe, contest
@@ -176,86 +170,6 @@ def options_of(recipe: Recipe, name: str) -> dict[str, Any]:
     """What one method of several is told: the options of all, and those under its own name."""
     own = {key.partition(".")[2]: value for key, value in recipe.options.items() if key.startswith(f"{name}.")}
     return {key: value for key, value in recipe.options.items() if "." not in key} | own
-
-
-def make_method(name: str, options: Mapping[str, Any]) -> Method:
-    """A method by its name, or `finetune` with the objective of that name, from flat options.
-
-    A text for `instead` names a file of replacement answers, one a line.
-    """
-    methods = {e.name for e in entries("method")}
-    objectives = {e.name for e in entries("objective")}
-    if name not in methods | objectives:
-        raise InputError(f"there is no method '{name}'; {hint(name, methods | objectives)}")
-    cls = find("method", name if name in methods else "finetune")
-    given = dict(options) if name in methods else {**options, "objective": name}
-    if isinstance(given.get("instead"), str):
-        given["instead"] = _answers(Path(given["instead"]))
-    return _assemble(cls, given, name)
-
-
-def _answers(path: Path) -> tuple[str, ...]:
-    try:
-        found = path.read_text(encoding="utf-8").splitlines() if path.is_file() else None
-    except (OSError, UnicodeDecodeError):
-        found = None
-    if found is None:
-        raise InputError(f"{path}: cannot be read as text; give one replacement answer a line")
-    lines = tuple(line.strip() for line in found if line.strip())
-    if not lines:
-        raise InputError(f"{path}: holds no replacement answers; write one a line")
-    return lines
-
-
-def _assemble(cls: type[Any], given: dict[str, Any], name: str) -> Method:
-    """Hand every option to the field, the nested dataclass or the objective that it belongs to."""
-    hints = get_type_hints(cls)
-    nested = {f.name: hints[f.name] for f in fields(cls) if is_dataclass(hints[f.name])}
-    own = {f.name for f in fields(cls)} - set(nested) - {"options"}
-    homes: dict[str, set[str]] = {"": own} | {n: {f.name for f in fields(t)} for n, t in nested.items()}
-    if "options" in hints and "objective" in own:
-        goal = _goal(given.get("objective", _default(cls, "objective")))
-        homes["options"] = {f.name for f in fields(goal)}
-    parts: dict[str, dict[str, Any]] = {home: {} for home in homes}
-    for key, value in given.items():
-        home = next((h for h, keys in homes.items() if key in keys), None)
-        if home is None:
-            known = set().union(*homes.values()) - ({"objective"} if given.get("objective") == name else set())
-            meant = hint(key, known, otherwise="it has", also=[f.name for f in fields(Recipe)])
-            raise InputError(f"method '{name}' has no option '{key}'; {meant}")
-        parts[home][key] = value
-    inner: dict[str, Any] = {n: checked(t, parts[n], f"method '{name}'", see=HELP) for n, t in nested.items()}
-    if "options" in homes:
-        checked(goal, parts["options"], f"method '{name}'")
-        inner["options"] = {k: float(v) for k, v in parts["options"].items()}
-    made: Method = checked(cls, parts[""] | inner, f"method '{name}'")
-    return made
-
-
-def _goal(name: str) -> Any:
-    """The class of an objective; one of the user's own may lack what training reads."""
-    goal = find("objective", name)
-    if not is_dataclass(goal):
-        raise InputError(f"objective '{name}' is no dataclass; put @dataclass(frozen=True) before it")
-    if lacking := [a for a in ("needs", "role", "retain", "weight") if not hasattr(goal, a)]:
-        raise InputError(f"objective '{name}' does not say its {', '.join(lacking)}; give it these class attributes")
-    return goal
-
-
-def _default(cls: type[Any], name: str) -> str:
-    return str(next(f.default for f in fields(cls) if f.name == name))
-
-
-def settings(made: Method) -> dict[str, Any]:
-    """A method's options as flat JSON, for the report."""
-    found: dict[str, Any] = {}
-    for f in fields(made):  # type: ignore[arg-type]
-        value = getattr(made, f.name)
-        if is_dataclass(value) or isinstance(value, Mapping):
-            found |= dict(value) if isinstance(value, Mapping) else vars(value)
-        elif not isinstance(value, tuple):
-            found[f.name] = value
-    return found
 
 
 def overrides(words: Sequence[str]) -> dict[str, str]:

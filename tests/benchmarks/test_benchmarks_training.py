@@ -12,8 +12,8 @@ from benchmarks.training import CASES, Case, compared, same_change, same_gradien
 
 import worlds
 from benchmarks import costs, training
+from unteach.assemble import make_method
 from unteach.lm.model import LM
-from unteach.recipe import make_method
 from unteach.schema import Request
 
 SHAPE = Shape(vocabulary=400, hidden=32, layers=4, heads=4, kv_heads=2, inner=48)

@@ -1,0 +1,98 @@
+"""From a name and flat options to a method: every option goes to the field that it belongs to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Protocol, get_type_hints
+
+from unteach.registry import checked, entries, find, hint
+from unteach.schema import InputError, Request
+
+HELP = "unteach forget --help"
+
+
+class Method(Protocol):
+    """A frozen dataclass that turns a model and a request into an edit (torch stays out of this module)."""
+
+    def __call__(self, lm: Any, request: Request, /) -> Any: ...
+
+
+def make_method(name: str, options: Mapping[str, Any], *, also: Sequence[str] = ()) -> Method:
+    """A method by its name, or `finetune` with the objective of that name, from flat options.
+
+    A text for `instead` names a file of replacement answers, one a line; `also` are names that a mistyped option may
+    have meant.
+    """
+    methods = {e.name for e in entries("method")}
+    objectives = {e.name for e in entries("objective")}
+    if name not in methods | objectives:
+        raise InputError(f"there is no method '{name}'; {hint(name, methods | objectives)}")
+    cls = find("method", name if name in methods else "finetune")
+    given = dict(options) if name in methods else {**options, "objective": name}
+    if isinstance(given.get("instead"), str):
+        given["instead"] = _answers(Path(given["instead"]))
+    return _assemble(cls, given, name, also)
+
+
+def _answers(path: Path) -> tuple[str, ...]:
+    try:
+        found = path.read_text(encoding="utf-8").splitlines() if path.is_file() else None
+    except (OSError, UnicodeDecodeError):
+        found = None
+    if found is None:
+        raise InputError(f"{path}: cannot be read as text; give one replacement answer a line")
+    lines = tuple(line.strip() for line in found if line.strip())
+    if not lines:
+        raise InputError(f"{path}: holds no replacement answers; write one a line")
+    return lines
+
+
+def _assemble(cls: type[Any], given: dict[str, Any], name: str, also: Sequence[str]) -> Method:
+    """Hand every option to the field, the nested dataclass or the objective that it belongs to."""
+    hints = get_type_hints(cls)
+    nested = {f.name: hints[f.name] for f in fields(cls) if is_dataclass(hints[f.name])}
+    own = {f.name for f in fields(cls)} - set(nested) - {"options"}
+    homes: dict[str, set[str]] = {"": own} | {n: {f.name for f in fields(t)} for n, t in nested.items()}
+    if "options" in hints and "objective" in own:
+        goal = _goal(given.get("objective", _default(cls, "objective")))
+        homes["options"] = {f.name for f in fields(goal)}
+    parts: dict[str, dict[str, Any]] = {home: {} for home in homes}
+    for key, value in given.items():
+        home = next((h for h, keys in homes.items() if key in keys), None)
+        if home is None:
+            known = set().union(*homes.values()) - ({"objective"} if given.get("objective") == name else set())
+            meant = hint(key, known, otherwise="it has", also=also)
+            raise InputError(f"method '{name}' has no option '{key}'; {meant}")
+        parts[home][key] = value
+    inner: dict[str, Any] = {n: checked(t, parts[n], f"method '{name}'", see=HELP) for n, t in nested.items()}
+    if "options" in homes:
+        checked(goal, parts["options"], f"method '{name}'")
+        inner["options"] = {k: float(v) for k, v in parts["options"].items()}
+    made: Method = checked(cls, parts[""] | inner, f"method '{name}'")
+    return made
+
+
+def _goal(name: str) -> Any:
+    """The class of an objective; one of the user's own may lack what training reads."""
+    goal = find("objective", name)
+    if not is_dataclass(goal):
+        raise InputError(f"objective '{name}' is no dataclass; put @dataclass(frozen=True) before it")
+    if lacking := [a for a in ("needs", "role", "retain", "weight") if not hasattr(goal, a)]:
+        raise InputError(f"objective '{name}' does not say its {', '.join(lacking)}; give it these class attributes")
+    return goal
+
+
+def _default(cls: type[Any], name: str) -> str:
+    return str(next(f.default for f in fields(cls) if f.name == name))
+
+
+def settings(made: Method) -> dict[str, Any]:
+    """A method's options as flat JSON, for the report."""
+    found: dict[str, Any] = {}
+    for f in fields(made):  # type: ignore[arg-type]
+        value = getattr(made, f.name)
+        if is_dataclass(value) or isinstance(value, Mapping):
+            found |= dict(value) if isinstance(value, Mapping) else vars(value)
+        elif not isinstance(value, tuple):
+            found[f.name] = value
+    return found
