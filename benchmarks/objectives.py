@@ -24,10 +24,11 @@ from benchmarks import tables
 from benchmarks.drawn import draw
 from benchmarks.page import placed
 from unteach.assemble import make_method
-from unteach.audit.audit import Worn, audit
+from unteach.audit.audit import audit
 from unteach.audit.benchmarks.tofu import Tofu
 from unteach.audit.benchmarks.town import Town
 from unteach.audit.control import at, at_equal_retention
+from unteach.audit.models import Worn
 from unteach.audit.suite import Suite
 from unteach.data import read
 from unteach.edit.bake import bake

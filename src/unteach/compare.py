@@ -21,8 +21,8 @@ import torch
 
 from unteach import report as paper
 from unteach.assemble import make_method
-from unteach.audit.audit import Worn
 from unteach.audit.control import at_equal_retention, mix
+from unteach.audit.models import Worn
 from unteach.edit.edit import Edit
 from unteach.edit.store import load as load_edit
 from unteach.edit.store import save as save_edit

@@ -13,9 +13,10 @@ import torch
 
 from unteach import report as paper
 from unteach.assemble import make_method
-from unteach.audit.audit import Worn, audit
+from unteach.audit.audit import audit
 from unteach.audit.benchmarks.town import Town
 from unteach.audit.control import mix
+from unteach.audit.models import Worn
 from unteach.audit.suite import of
 from unteach.edit.bake import bake
 from unteach.edit.cost import cost, tokens_of

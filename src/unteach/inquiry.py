@@ -11,8 +11,8 @@ from typing import Any
 
 from unteach.audit.attacked import Rows as Wanted
 from unteach.audit.attacked import attacked
-from unteach.audit.audit import Worn
 from unteach.audit.audit import audit as ask_all
+from unteach.audit.models import Worn
 from unteach.audit.suite import DEFAULT, FULL, Suite
 from unteach.audit.withstood import withstood
 from unteach.data import Rows, check, read, refuse

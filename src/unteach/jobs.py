@@ -10,8 +10,8 @@ from typing import Any
 
 from unteach import report as paper
 from unteach.assemble import make_method, settings
-from unteach.audit.audit import Worn
 from unteach.audit.control import mix
+from unteach.audit.models import Worn
 from unteach.edit import release as shelf
 from unteach.edit.checkpoint import checkpoints_in
 from unteach.edit.cost import cost, tokens_of

@@ -22,7 +22,7 @@ from unteach.edit.patches import Add, Scale
 from unteach.lm.anatomy import anatomy
 from unteach.lm.load import load
 from unteach.lm.model import LM
-from unteach.measure.choices import choices
+from unteach.measure.chosen import chosen
 from unteach.registry import build, name_of
 from unteach.schema import Fact, InputError, Probe, Record, Score
 
@@ -115,7 +115,7 @@ def test_locality_is_agreement_with_the_original_and_not_accuracy(lm: LM) -> Non
     wrong = [Record(r.id, r.prompt, "glass horses") for r in worlds.RETAIN]  # what it would not say
     before = Evidence(lm, {"neighbours": wrong}, name="original")
     assert LOCALITY(before, "neighbours").note == "no model before the edit to compare with"
-    tokens = before.measured("neighbours", choices)
+    tokens = before.measured("neighbours", chosen)
     before.close()
     same = LOCALITY(Evidence(lm, {"neighbours": wrong}, name="same", original=before), "neighbours")
     assert (same.value, same.direction) == (1.0, "up")
@@ -212,7 +212,7 @@ def test_the_figures_on_edited_models_are_those_of_easyedit(shared: Path, kind: 
     metrics = [*of(*names).build(), *(build("metric", "romescore", {"part": part}) for part in ("ES", "PS", "EM"))]
     before = Evidence(lm, sets, name="original", roles=fact_roles(sets))
     for s in before.of_role("neighbours"):
-        before.measured(s, choices)
+        before.measured(s, chosen)
     before.close()
     with edit.on(lm):
         after = Evidence(lm, sets, name="edited", roles=fact_roles(sets), original=before)
@@ -239,11 +239,11 @@ def test_the_chosen_tokens_are_those_of_each_prompt_by_itself(shared: Path, kind
     lm, edit, sets, logs = edited(shared, kind, tag)
     rows = [r for s in sets for r in sets[s]]
     said = [{(p["prompt"], p["target"]): tuple(p["argmax_ids"]) for p in logs[f"probes_{w}"]} for w in ("pre", "post")]
-    found = [choices(lm, rows)]
+    found = [chosen(lm, rows)]
     with edit.on(lm):
-        found.append(choices(lm, rows))
-    for logged, chosen in zip(said, found, strict=True):
-        assert chosen == [logged[r.prompt, r.answer] for r in rows]
+        found.append(chosen(lm, rows))
+    for logged, now in zip(said, found, strict=True):
+        assert now == [logged[r.prompt, r.answer] for r in rows]
 
 
 def test_easyedits_locality_of_gpt2_comes_from_padding_on_the_left_without_positions(shared: Path) -> None:

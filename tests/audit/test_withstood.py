@@ -3,14 +3,14 @@
 import pytest
 
 from unteach.audit.untested import ATTACKS
-from unteach.audit.withstood import TESTED, withstood
+from unteach.audit.withstood import withstood
 from unteach.schema import Finding, Report, Verdict, VerdictWord
 
 HELD = Verdict("forgotten", (), "held")
 
 
 def report(*findings: Finding, verdict: Verdict = HELD) -> Report:
-    return Report("t", {}, {}, {"edited": verdict}, (), attacks=findings, untested=tuple(ATTACKS.values()))
+    return Report("t", {}, {}, {"edited": verdict}, (), attacks=findings, untested=tuple(ATTACKS))
 
 
 def finding(model: str, low: float, high: float, *, excess: float | None = None, **more: object) -> Finding:
@@ -53,8 +53,6 @@ def test_a_worse_word_stays(word: VerdictWord) -> None:
 
 
 def test_what_was_tested_is_not_listed_as_untested() -> None:
-    assert withstood(report()).untested == tuple(ATTACKS.values())
-    left = withstood(report(finding("edited", 0.6, 0.8, excess=0.7))).untested
-    assert set(ATTACKS.values()) - set(left) == {ATTACKS["relearn"]}
-    for words in TESTED:
-        assert sum(line.startswith(words) for line in ATTACKS.values()) == 1
+    assert withstood(report()).untested == tuple(ATTACKS)
+    (gone,) = set(ATTACKS) - set(withstood(report(finding("edited", 0.6, 0.8, excess=0.7))).untested)
+    assert "relearn" in ATTACKS[gone]

@@ -4,10 +4,10 @@ A retrained model gives way too: it learns, and it guesses. Only what comes back
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+from unteach.audit.models import ORIGINAL, RETRAINED, Opens, Worn, worn
 from unteach.audit.statistics import bootstrap_mean
 from unteach.audit.target import Attack, Attempt, Target, mean
 from unteach.edit.checkpoint import checkpoints_in
@@ -15,11 +15,8 @@ from unteach.lm.model import LM
 from unteach.registry import build, name_of
 from unteach.schema import Finding, Record
 
-ORIGINAL, RETRAINED = "original", "retrained"
 LEAST = 0.02  # between original and edited: below that there is nothing to recover
 ROOM = 8  # tokens that an answer may be longer than the longest recorded one
-Opens = Callable[[], AbstractContextManager[LM]]
-Worn = LM | Opens
 Progress = Callable[[str], None]
 
 
@@ -51,10 +48,10 @@ def attacked(
     found: dict[str, list[Finding]] = {}
     with checkpoints_in(None):
         if ORIGINAL in models and ORIGINAL not in arms:
-            with _worn(models[ORIGINAL]) as lm:
+            with worn(models[ORIGINAL]) as lm:
                 known = _target(lm, rows, before, most, seed).told()
         for model in sorted(arms, key=lambda m: m != RETRAINED):
-            with _worn(models[model]) as lm:
+            with worn(models[model]) as lm:
                 target = _target(lm, rows, before, most, seed)
                 plain = target.told()
                 for attack in made:
@@ -70,10 +67,6 @@ def _target(lm: LM, rows: Rows, before: Opens | None, most: int, seed: int) -> T
     encoded = (lm.encoder.row(r) for r in rows.forget)
     longest = max((len(row.ids) - row.start for row in encoded), default=0)
     return Target(lm, rows.forget, rows.retain, rows.holdout, before, min(most, longest + ROOM), seed)
-
-
-def _worn(model: Worn) -> AbstractContextManager[LM]:
-    return nullcontext(model) if isinstance(model, LM) else model()
 
 
 def _finding(

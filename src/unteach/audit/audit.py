@@ -6,13 +6,13 @@ that the original was asked on.
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib.metadata import version
 
 from unteach.audit.evidence import ROLES, Evidence
 from unteach.audit.examples import examples
 from unteach.audit.gates import Thresholds
+from unteach.audit.models import ORIGINAL, RETRAINED, Worn, worn
 from unteach.audit.scoring import Metric
 from unteach.audit.shadows import Shadow
 from unteach.audit.suite import DEFAULT, Suite
@@ -21,13 +21,11 @@ from unteach.audit.verdict import DEFAULTS, verdict
 from unteach.lm.model import LM
 from unteach.schema import EMPIRICAL, Cost, Guarantee, InputError, Record, Report, Row
 
-ORIGINAL, RETRAINED = "original", "retrained"
 NOTES = (
     "This is evidence about what the models say. It is not proof that the rows had, or have, no influence: weights "
     "alone cannot show which rows they were trained on.",
 )
 
-Worn = LM | Callable[[], AbstractContextManager[LM]]  # a model, or what puts one on when its turn comes
 Progress = Callable[[str], None]
 
 
@@ -79,10 +77,10 @@ def _interview(
     for name in sorted(models, key=lambda m: (m != RETRAINED, m != ORIGINAL)):
         if progress is not None:
             progress(name)
-        with _worn(models[name]) as lm:
+        with worn(models[name]) as lm:
             evidence[name] = Evidence(
                 lm, sets, name=name, roles=roles, retrained=evidence.get(RETRAINED),
-                original=evidence.get(ORIGINAL), max_new=suite.max_new, again=partial(_worn, models[name]),
+                original=evidence.get(ORIGINAL), max_new=suite.max_new, again=partial(worn, models[name]),
                 cost=costs.get(name), shadows=shadows,
             )  # fmt: skip
             tables[name] = _ask(evidence[name], metrics)
@@ -109,10 +107,6 @@ def _check(
             raise InputError(f"set '{name}' has no known role; give it one of {', '.join(ROLES)}")
         if not records:
             raise InputError(f"set '{name}' holds no rows; leave it out or fill it")
-
-
-def _worn(model: Worn) -> AbstractContextManager[LM]:
-    return nullcontext(model) if isinstance(model, LM) else model()
 
 
 def _ask(evidence: Evidence, metrics: Sequence[Metric]) -> list[Row]:

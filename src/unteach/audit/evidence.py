@@ -9,6 +9,7 @@ import numpy as np
 
 from unteach.audit.shadows import Shadow
 from unteach.lm.model import LM
+from unteach.lm.reworded import reworded
 from unteach.measure.answers import Answer, ask
 from unteach.measure.divergence import Divergence, diverge, unlike
 from unteach.schema import Cost, InputError, Message, Need, Record
@@ -93,7 +94,7 @@ class Evidence:
 
     def paraphrased(self, set_name: str) -> tuple[tuple[str, ...], ...]:
         """What the model writes when it is asked in each of the other wordings."""
-        return tuple(self._written(_reworded(r)) for r in self._rows(set_name))
+        return tuple(self._written(_paraphrases(r)) for r in self._rows(set_name))
 
     def beside(self, set_name: str) -> tuple[Divergence | None, ...]:
         """This model beside the retrained one on the rows' own answers; where there is none, `apart` says why."""
@@ -129,7 +130,7 @@ class Evidence:
                 if "perturbed" in needs or not needs & NOT_ANSWERS:
                     rows += records
                 if "generation" in needs and "paraphrases" in needs:
-                    prompts += [row for r in records for row in _reworded(r)]
+                    prompts += [row for r in records for row in _paraphrases(r)]
                 elif "generation" in needs:
                     prompts += records
                 if "retrained_logits" in needs:
@@ -208,12 +209,8 @@ def _perturbed(record: Record) -> list[Record]:
     return [replace(record, answer=wrong) for wrong in record.perturbed]
 
 
-def _reworded(record: Record) -> list[Record]:
-    before = record.messages[:-1]
-    return [
-        replace(record, prompt=p, messages=(*before, Message("user", p)) if record.messages else ())
-        for p in record.paraphrases
-    ]
+def _paraphrases(record: Record) -> list[Record]:
+    return [reworded(record, p) for p in record.paraphrases]
 
 
 def _content(record: Record) -> Record:

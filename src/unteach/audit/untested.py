@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 
 from unteach.schema import Record
 
-ATTACKS: Mapping[str, str] = {
-    "relearn": "whether a little training, on some of the rows or on anything else, brings the rest back",
-    "quantise": "whether rounding the weights to 8 or 4 bits brings them back",
-    "prompts": "jailbreaks, role play, examples in the prompt, the beginning of the answer given away",
-    "languages": "the same questions in other languages",
-    "sampling": "answers that are not the likeliest but come up when many are drawn",
-    "inside": "whether the knowledge can be read from the hidden states",
-    "seeds": "how much several retrained models differ among themselves",
-}
+RETRAININGS = "how much several retrained models differ among themselves"
+ATTACKS: Mapping[str, tuple[str, ...]] = {  # what is left untested, and the attacks of which any tests it
+    "whether a little training, on some of the rows or on anything else, brings the rest back": (
+        "relearn", "relearnbenign"),
+    "whether rounding the weights to 8 or 4 bits brings them back": ("quantise",),
+    "jailbreaks, role play, examples in the prompt, the beginning of the answer given away": (
+        "affirmative", "roleplay", "fewshot", "manyshot", "prefix", "obfuscate", "optionforcing", "multiturn"),
+    "the same questions in other languages": ("crosslingual",),
+    "answers that are not the likeliest but come up when many are drawn": ("sampling",),
+    "whether the knowledge can be read from the hidden states": ("probe", "logitlens", "softprompt"),
+}  # fmt: skip
 
 
 def untested(
@@ -30,4 +32,4 @@ def untested(
     forget = [r for s, role in roles.items() if role == "forget" for r in sets[s]]
     if not any(r.paraphrases for r in forget):
         found.append("the forgotten questions in other words: the rows have no paraphrases")
-    return (*found, *ATTACKS.values(), *unanswered)
+    return (*found, *ATTACKS, RETRAININGS, *unanswered)

@@ -3,19 +3,12 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from unteach.audit.models import RETRAINED
+from unteach.audit.untested import ATTACKS
 from unteach.schema import Finding, Gate, Report, Verdict
 
 MARGIN = 0.10  # of the way back to the original, beyond the retrained model
-RETRAINED = "retrained"
 ABOUT_LOGS = {"distance"}  # measures that say nothing of what a model knows
-TESTED = {  # what an audit without attacks leaves untested, by the word that its line begins with
-    "whether a little training": {"relearn", "relearnbenign"},
-    "whether rounding": {"quantise"},
-    "jailbreaks": {"affirmative", "roleplay", "fewshot", "manyshot", "prefix", "obfuscate", "optionforcing", "multiturn"},
-    "the same questions in other languages": {"crosslingual"},
-    "answers that are not the likeliest": {"sampling"},
-    "whether the knowledge can be read": {"probe", "logitlens", "softprompt"},
-}  # fmt: skip
 
 
 def withstood(report: Report) -> Report:
@@ -27,12 +20,8 @@ def withstood(report: Report) -> Report:
         for model, verdict in report.verdicts.items()
     }
     made = {f.attack for f in report.attacks if f.n}
-    left = tuple(line for line in report.untested if not _settled(line, made))
+    left = tuple(line for line in report.untested if made.isdisjoint(ATTACKS.get(line, ())))
     return replace(report, verdicts=verdicts, untested=left)
-
-
-def _settled(line: str, made: set[str]) -> bool:
-    return any(line.startswith(words) and made & attacks for words, attacks in TESTED.items())
 
 
 def _heeding(verdict: Verdict, gates: Sequence[Gate]) -> Verdict:

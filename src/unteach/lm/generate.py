@@ -4,7 +4,7 @@ Rows that have finished leave the batch, so one long answer does not keep the ot
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,9 +14,10 @@ from transformers import DynamicCache
 from unteach.lm.anatomy import head, trunk
 from unteach.lm.batch import Encoder
 from unteach.lm.guard import Guard, Session
+from unteach.lm.reworded import reworded
 from unteach.lm.trace import positions_of
 from unteach.lm.view import likeliest
-from unteach.schema import Message, Record
+from unteach.schema import Record
 
 TOKENS_AT_ONCE = 65536  # prompt positions in one batch
 
@@ -93,9 +94,7 @@ def _open(encoder: Encoder, prompt: str | Record, guards: Sequence[Guard], max_n
     sessions = [g.session() for g in guards]
     for session in sessions:
         words = session.prompt(record.prompt)
-        if record.messages and words != record.prompt:
-            record = replace(record, messages=(*record.messages[:-1], Message("user", words)))
-        record = replace(record, prompt=words)
+        record = reworded(record, words) if words != record.prompt else record
     ids = encoder.prompt(record.prompt, record.messages)
     ids = ids[-max(1, encoder.max_length - min(max_new, encoder.max_length // 2)) :] or [encoder.first]
     return _Reply(ids, sessions, room=min(max_new, encoder.max_length - len(ids)))

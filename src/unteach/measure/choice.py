@@ -7,8 +7,9 @@ from math import exp
 from string import ascii_uppercase as LETTERS
 
 from unteach.lm.model import LM
+from unteach.lm.reworded import reworded
 from unteach.measure.answers import Answer, ask
-from unteach.schema import Message, Record, record_id
+from unteach.schema import Record, record_id
 
 TIE = 1e-6  # nats; less is rounding
 
@@ -27,11 +28,8 @@ def lettered(record: Record) -> Record | None:
     lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, order, strict=False)]
     prompt = "\n".join([record.prompt, *lines, "Answer:"])
     right = LETTERS[order.index(record.answer)]
-    return Record(
-        record.id, prompt, right,
-        messages=(*record.messages[:-1], Message("user", prompt)) if record.messages else (),
-        perturbed=tuple(letter for letter in LETTERS[: len(order)] if letter != right),
-    )  # fmt: skip
+    wrong = tuple(letter for letter in LETTERS[: len(order)] if letter != right)
+    return reworded(Record(record.id, record.prompt, right, record.messages, perturbed=wrong), prompt)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Attacks on models that hide what they know, beside one that never knew it."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -19,15 +18,10 @@ from unteach.edit.rows import Task
 from unteach.edit.train import train
 from unteach.lm.model import LM
 from unteach.registry import build
-from unteach.schema import Finding, InputError, Record
+from unteach.schema import InputError, Record
 
 KNOWN = worlds.RECORDS
 NAMES = ["quantise", "prefix"]
-
-
-def run(models: dict[str, LM], *attacks: str, rows: Sequence[Record] = KNOWN) -> dict[tuple[str, str], Finding]:
-    found = attacked(models, Rows(rows), [(a, {}) for a in attacks], max_new=24)
-    return {(f.attack, f.model): f for f in found}
 
 
 def nudged(lm: LM, size: float) -> Edit:

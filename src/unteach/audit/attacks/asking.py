@@ -4,22 +4,16 @@ What tells is settled by the row as it was recorded: the words of its own questi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from unteach.audit.target import Attempt, Target, best, curve, mean
 from unteach.audit.telling import told
 from unteach.lm.batch import PLAIN, Encoder
-from unteach.schema import InputError, Message, Record
+from unteach.lm.reworded import reworded
+from unteach.schema import InputError, Record
 
 PROMPT = "{prompt}"  # where the question stands in a form
 IN_A_TURN = "Question: {prompt}\nAnswer: {answer}"  # pairs shown within one turn of a conversation
 Values = Sequence[float | None]
-
-
-def reworded(record: Record, prompt: str) -> Record:
-    """The same row with another prompt; of a conversation the last turn is put otherwise."""
-    turns = (*record.messages[:-1], Message("user", prompt)) if record.messages else ()
-    return replace(record, prompt=prompt, messages=turns)
 
 
 def replies(target: Target, rows: Sequence[Record | None]) -> list[str | None]:

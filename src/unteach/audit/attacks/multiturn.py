@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from unteach.audit.attacks.asking import PROMPT, given_away, laid_out, replies, reworded, tried
+from unteach.audit.attacks.asking import PROMPT, given_away, laid_out, replies, tried
 from unteach.audit.target import Attempt, Holds, Target
 from unteach.lm.batch import Encoder
+from unteach.lm.reworded import reworded
 from unteach.registry import attack
 from unteach.schema import InputError, Message, Need, Record
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import ClassVar
 
-from unteach.audit.attacks.asking import replies, reworded
+from unteach.audit.attacks.asking import replies
 from unteach.audit.rouge import words
 from unteach.audit.target import Attempt, Holds, Target, curve, mean
 from unteach.edit.plan import draw
+from unteach.lm.reworded import reworded
 from unteach.registry import attack
 from unteach.schema import Need, Record
 

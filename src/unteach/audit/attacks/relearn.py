@@ -11,8 +11,9 @@ from unteach.audit.target import Attempt, Holds, Target, best, curve
 from unteach.edit.plan import Plan, draw
 from unteach.edit.rows import Sides, Task
 from unteach.edit.train import train
+from unteach.lm.reworded import reworded
 from unteach.registry import attack
-from unteach.schema import InputError, Message, Need, Record
+from unteach.schema import InputError, Need, Record
 
 
 @attack("relearn", tested_by="test_relearn_brings_back_what_was_only_pushed_down")
@@ -80,11 +81,10 @@ class Relearn:
 
 
 def _in_other_words(record: Record) -> list[Record]:
+    said = record.restated or record.answer
     return [
-        replace(record, id=f"{record.id}/{n}", prompt=text, answer=record.restated or record.answer,
-                messages=(*record.messages[:-1], Message("user", text)) if record.messages else ())
-        for n, text in enumerate(record.paraphrases)
-    ]  # fmt: skip
+        replace(reworded(record, text), id=f"{record.id}/{n}", answer=said) for n, text in enumerate(record.paraphrases)
+    ]
 
 
 def retrained(

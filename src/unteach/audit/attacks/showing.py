@@ -4,11 +4,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import islice
 
-from unteach.audit.attacks.asking import laid_out, replies, reworded
+from unteach.audit.attacks.asking import laid_out, replies
 from unteach.audit.rouge import words
 from unteach.audit.target import Target
 from unteach.audit.telling import telling
 from unteach.edit.plan import draw
+from unteach.lm.reworded import reworded
 from unteach.schema import Record
 
 

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from unteach.audit.evidence import Evidence
 from unteach.audit.rouge import rouge_l
 from unteach.audit.scoring import KNOWLEDGE, Directions, mean_score, nothing
 from unteach.lm.model import LM
+from unteach.lm.reworded import reworded
 from unteach.registry import metric
-from unteach.schema import InputError, Message, Need, Record, Score, record_id
+from unteach.schema import InputError, Need, Record, Score, record_id
 
 END = re.compile(r"\n\s*\n|Question:")  # what ends an answer: the model goes on with a question of its own
 
@@ -84,5 +85,4 @@ def _key(record: Record) -> str:
 def _behind(examples: Sequence[Record], record: Record) -> Record:
     shown = [f"Question: {e.prompt}\nAnswer: {e.answer}" for e in examples]
     text = "\n\n".join([*shown, f"Question: {record.prompt}\nAnswer:"])
-    turns = (*record.messages[:-1], Message("user", text)) if record.messages else ()
-    return replace(record, prompt=text, messages=turns)
+    return reworded(record, text)

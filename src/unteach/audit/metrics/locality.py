@@ -6,7 +6,7 @@ from typing import ClassVar
 from unteach.audit.evidence import Evidence
 from unteach.audit.scoring import UNOBSERVABLE, Directions, mean_score, nothing
 from unteach.measure.answers import exact_match
-from unteach.measure.choices import choices
+from unteach.measure.chosen import chosen
 from unteach.registry import metric
 from unteach.schema import Need, Score
 
@@ -31,12 +31,12 @@ class Locality:
     companions: ClassVar[tuple[str, ...]] = ("reliability", "romescore", "generalisation")
 
     def __call__(self, evidence: Evidence, set_name: str, /) -> Score:
-        now, then = evidence.measured(set_name, choices), evidence.original  # asked of the original too, for later
+        now, then = evidence.measured(set_name, chosen), evidence.original  # asked of the original too, for later
         if then is None:
             return nothing(self, evidence, set_name, "no model before the edit to compare with")
         if not then.observable:
             return nothing(self, evidence, set_name, UNOBSERVABLE)
-        values = [_agreement(a, b) for a, b in zip(now, then.measured(set_name, choices), strict=True)]
+        values = [_agreement(a, b) for a, b in zip(now, then.measured(set_name, chosen), strict=True)]
         right = [hit for a in evidence.answers(set_name) if (hit := exact_match(a.words)) is not None]
         note = f"accuracy {sum(right) / len(right):.3f}" if right else ""
         return mean_score(

@@ -11,14 +11,14 @@ from unteach.schema import Record
 
 
 @torch.no_grad()
-def choices(lm: LM, records: Sequence[Record]) -> list[tuple[int, ...] | None]:
+def chosen(lm: LM, records: Sequence[Record]) -> list[tuple[int, ...] | None]:
     """The most likely token at the place of each token of a row's answer; None for an answer without tokens.
 
     The end-of-text token is left out. Unlike whole distributions, this is little enough to be kept.
     """
     found: dict[int, tuple[int, ...] | None] = {}
     for part, batch in batched(lm, records):
-        chosen = likeliest(lm.logits(batch)).tolist()
+        best = likeliest(lm.logits(batch)).tolist()
         for k, (i, end) in enumerate(zip(part, ended(lm, batch), strict=True)):
-            found[i] = tuple(chosen[batch.offsets[k] : batch.offsets[k + 1] - end]) or None
+            found[i] = tuple(best[batch.offsets[k] : batch.offsets[k + 1] - end]) or None
     return [found[i] for i in range(len(records))]
