@@ -1,6 +1,6 @@
 """Where things live in each family of models: one small entry each, and nothing about them anywhere else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtyping import Float
@@ -15,7 +15,7 @@ class Anatomy:
 
     `trunk` is everything below the output head, `blocks` the list of layers (from the root), `norm` the final
     norm; `attn_out` and `mlp_out` are the last linear maps of a block's two halves, from the block. `packs` says
-    that its attention can be given from outside.
+    that its attention can be given from outside, `sums` that what its halves put out is added to the stream as it is.
     """
 
     trunk: str
@@ -24,9 +24,11 @@ class Anatomy:
     attn_out: str
     mlp_out: str
     packs: bool = True
+    sums: bool = True
 
 
 _LLAMA = Anatomy("model", "model.layers", "model.norm", "self_attn.o_proj", "mlp.down_proj")
+_NORMED = replace(_LLAMA, sums=False)  # a norm stands behind each half
 
 FAMILIES: dict[str, Anatomy] = {
     "gpt2": Anatomy("transformer", "transformer.h", "transformer.ln_f", "attn.c_proj", "mlp.c_proj"),
@@ -38,10 +40,10 @@ FAMILIES: dict[str, Anatomy] = {
     "mistral": _LLAMA,
     "qwen2": _LLAMA,
     "qwen3": _LLAMA,
-    "gemma2": _LLAMA,
-    "gemma3_text": _LLAMA,
+    "gemma2": _NORMED,
+    "gemma3_text": _NORMED,
     "phi3": _LLAMA,
-    "olmo2": _LLAMA,
+    "olmo2": _NORMED,
 }
 
 

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -16,7 +18,7 @@ from unteach.lm.batch import Batch, Encoder, Template, collate
 from unteach.lm.generate import extend, generate
 from unteach.lm.guard import Guard
 from unteach.lm.packed import packed_states, packs
-from unteach.lm.trace import Enter, Site, entering, positions_of, run_to, tapped
+from unteach.lm.trace import Enter, Site, entering, positions_of, run_into, run_to, tapped
 from unteach.lm.view import Pass
 from unteach.schema import InputError, Record
 
@@ -64,6 +66,30 @@ class LM:
         found = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         return next(i for i in found if i is not None)
 
+    @property
+    def held(self) -> "LM":
+        """The model itself: its weights are here."""
+        return self
+
+    @property
+    def observable(self) -> bool:
+        """Whether log-probabilities still describe what a user meets."""
+        return all(guard.observable for guard in self.guards)
+
+    @property
+    def chat(self) -> bool:
+        """Whether the tokenizer lays conversations out."""
+        return self.encoder.chat
+
+    def question_length(self, record: Record) -> int:
+        """Tokens of a question as it is asked."""
+        return len(self.encoder.prompt(record.prompt, record.messages))
+
+    def answer_length(self, record: Record) -> int:
+        """Tokens of an answer as it is read."""
+        row = self.encoder.row(record)
+        return len(row.ids) - row.start
+
     def batch(self, records: Sequence[Record]) -> Batch:
         """Records side by side as token ids and masks; rows that are too long are cut (see `Row.cut`)."""
         rows = [self.encoder.row(r) for r in records]
@@ -94,6 +120,27 @@ class LM:
         """The states (1, R, D) that enter a block, packed; None where rows cannot be packed now."""
         return self._states(batch, layer - 1, None) if self._packs and layer else None
 
+    def inputs(
+        self, batch: Batch, paths: Sequence[str], weights: Mapping[str, Tensor] | None = None, *,
+        enter: Enter | None = None,
+    ) -> list[Float[Tensor, "R D"]]:  # fmt: skip
+        """What goes into modules, in the order in which they run, at the R computed tokens of a batch.
+
+        Nothing behind the last of them is computed.
+        """
+        call = partial(self._call, _Logits(self.model, self._packs), batch, weights)
+        with entering(blocks(self.model), enter):
+            found = run_into(self.model, paths, call)
+        return [computed(states, batch) for states in found]
+
+    def outputs(
+        self, batch: Batch, path: str, weights: Mapping[str, Tensor] | None = None, *, enter: Enter | None = None
+    ) -> Float[Tensor, "R D"]:
+        """What a module puts out at the R computed tokens of a batch; nothing behind it is computed."""
+        call = partial(self._call, _Logits(self.model, self._packs), batch, weights)
+        with entering(blocks(self.model), enter):
+            return computed(run_to(self.model, path, call), batch)
+
     def _states(self, batch: Batch, layer: int, weights: Mapping[str, Tensor] | None) -> Tensor:
         path = f"{anatomy(self.model).blocks}.{layer}"
         return run_to(self.model, path, lambda: self._call(_Logits(self.model, self._packs), batch, weights))
@@ -117,17 +164,18 @@ class LM:
         return {names[name]: value for name, value in weights.items()}
 
     def generate(
-        self, prompts: Sequence[str | Record], max_new: int = 64, *, begun: Sequence[int] | None = None
+        self, prompts: Sequence[str | Record], max_new: int = 64, *, begun: Sequence[int] | None = None,
+        until: Sequence[str] = (), encoder: Encoder | None = None,
     ) -> list[str]:  # fmt: skip
-        """Greedy answers to prompts, in their order, with every guard in force.
+        """Greedy answers to prompts, in their order, with every guard in force, each up to the first of `until`.
 
         `begun` says with how many tokens of each record's answer the model is known to begin; where it wears guards
-        or is tapped, that is asked anew.
+        or is tapped, that is asked anew. `encoder` lays prompts out otherwise than the model's own.
         """
         try:
             return generate(
-                self.model, self.encoder, prompts, max_new, guards=self.guards, begun=None if self._taps else begun, pad=self.pad,
-                started=self.started,
+                self.model, encoder or self.encoder, prompts, max_new, guards=self.guards, until=until, pad=self.pad,
+                begun=None if self._taps else begun, started=self.started,
             )  # fmt: skip
         finally:
             self._prompt_end = None
@@ -147,14 +195,19 @@ class LM:
         def arrive(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             seen[:] = [self._site(kwargs["input_ids"] if "input_ids" in kwargs else args[0], kwargs)]
 
-        handle = trunk(self.model).register_forward_pre_hook(arrive, with_kwargs=True)
+        def enter(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            seen[0] = replace(seen[0], entered=args[0] if args else kwargs.get("hidden_states"))
+
+        arriving = trunk(self.model).register_forward_pre_hook(arrive, with_kwargs=True)
+        entering_it = self.model.get_submodule(path).register_forward_pre_hook(enter, with_kwargs=True)
         self._taps += 1
         try:
             with tapped(self.model, path, lambda output: fn(output, seen[0])):
                 yield
         finally:
             self._taps -= 1
-            handle.remove()
+            arriving.remove()
+            entering_it.remove()
 
     def _site(self, ids: Tensor, kwargs: Mapping[str, Any]) -> Site:
         width = ids.shape[1]
@@ -218,9 +271,13 @@ class _Logits(nn.Module):
 
 def at_answers(states: Float[Tensor, "..."], batch: Batch) -> Float[Tensor, "N D"]:
     """The states at the positions that predict the answer tokens, from padded (B, T, D) or packed (1, R, D) ones."""
+    return computed(states, batch).index_select(0, batch.predicting)
+
+
+def computed(states: Float[Tensor, "..."], batch: Batch) -> Float[Tensor, "R D"]:
+    """The states of the R computed tokens, from padded (B, T, D) or packed (1, R, D) ones."""
     padded = states.shape[:2] == batch.ids.shape
-    tokens = states.flatten(0, 1).index_select(0, batch.places) if padded else states[0]
-    return tokens.index_select(0, batch.predicting)
+    return states.flatten(0, 1).index_select(0, batch.places) if padded else states[0]
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:

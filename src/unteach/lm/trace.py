@@ -1,6 +1,6 @@
 """Reading and replacing what a module puts out, and running a model only as far as it is read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,13 +14,15 @@ from torch import Tensor, nn
 class Site:
     """Where a tapped tensor stands: which positions are real, their numbers in the sequence, where prompts end.
 
-    While decoding a tap sees one position (B, 1, D); `positions` still tells which.
+    While decoding a tap sees one position (B, 1, D); `positions` still tells which. `entered` (B, T, I) is what the
+    module was given.
     """
 
     mask: Bool[Tensor, "B T"]
     positions: Int[Tensor, "B T"]
     prompt_end: Int[Tensor, " B"]
     phase: Literal["prompt", "decode"] = "prompt"
+    entered: Tensor | None = None
 
 
 Tap = Callable[[Tensor], Tensor | None]
@@ -62,6 +64,25 @@ def run_to(model: nn.Module, path: str, run: Callable[[], object]) -> Tensor:
     with tapped(model, path, stop), suppress(_Reached):
         run()
     return caught[0]
+
+
+def run_into(model: nn.Module, paths: Sequence[str], run: Callable[[], object]) -> list[Tensor]:
+    """What goes into several modules, in the order in which they run; nothing behind the last of them is computed."""
+    caught: list[Tensor] = []
+
+    def read(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        caught.append(args[0] if args else kwargs["hidden_states"])
+        if len(caught) == len(paths):
+            raise _Reached
+
+    handles = [model.get_submodule(p).register_forward_pre_hook(read, with_kwargs=True) for p in paths]
+    try:
+        with suppress(_Reached):
+            run()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return caught
 
 
 @dataclass(frozen=True, eq=False)

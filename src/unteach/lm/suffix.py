@@ -1,0 +1,100 @@
+"""Going on from the middle of rows: what stands before a place in each row, and below a layer, is computed once.
+
+A change of one hidden state moves nothing before it and nothing below it. So rows are run once to keep the keys and
+values of what stands before that place, and the states that enter the first block above; each further pass runs the
+tokens from that place on, through the blocks above alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+
+from unteach.lm.anatomy import blocks, trunk
+from unteach.lm.batch import Row
+from unteach.lm.model import LM
+from unteach.lm.trace import Enter, entering
+
+
+@dataclass(frozen=True, eq=False)
+class Suffixes:
+    """B rows from one place in each on: S tokens at most, behind at most P that are known.
+
+    `states` enter block `layer`; `kept` holds each block's keys and values of the known tokens; `seen` says which of
+    the W = P + S positions a row has.
+    """
+
+    layer: int
+    states: Float[Tensor, "B S D"]
+    starts: Int[Tensor, " B"]
+    seen: Bool[Tensor, "B W"]
+    kept: Sequence[tuple[Tensor, Tensor]]
+
+    def only(self, rows: Int[Tensor, " b"]) -> "Suffixes":
+        """Some of the rows."""
+        kept = [(k[rows], v[rows]) for k, v in self.kept]
+        return replace(self, states=self.states[rows], starts=self.starts[rows], seen=self.seen[rows], kept=kept)
+
+
+@torch.no_grad()
+def suffixes(lm: LM, rows: Sequence[Row], starts: Sequence[int], layer: int) -> Suffixes:
+    """Rows from `starts` on, from the block `layer` on."""
+    ids, real = _side_by_side([r.ids for r in rows], lm.pad, lm.device)
+    cache: Any = DynamicCache()
+    at = torch.arange(ids.shape[1], device=lm.device).expand_as(ids)
+    entered: list[Tensor] = []
+
+    def read(_module: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        entered.append(args[0] if args else kwargs["hidden_states"])
+
+    hook = blocks(lm.model)[layer].register_forward_pre_hook(read, with_kwargs=True)
+    try:
+        trunk(lm.model)(
+            input_ids=ids, attention_mask=real.long(), position_ids=at, past_key_values=cache, use_cache=True
+        )
+    finally:
+        hook.remove()
+    begin = torch.tensor(starts, device=lm.device)
+    most, longest = int(begin.max()), int((real.sum(1) - begin).max())
+    behind = (begin[:, None] + torch.arange(longest, device=lm.device)).clamp_max(ids.shape[1] - 1)
+    states = entered[0].gather(1, behind[..., None].expand(-1, -1, entered[0].shape[-1]))
+    known = torch.arange(most, device=lm.device) < begin[:, None]
+    alive = torch.arange(longest, device=lm.device) < (real.sum(1) - begin)[:, None]
+    kept = [(part.keys[:, :, :most], part.values[:, :, :most]) for part in cache.layers]
+    return Suffixes(layer, states, begin, torch.cat([known, alive], 1), kept)
+
+
+def run_on(lm: LM, rows: Suffixes, states: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
+    """The last hidden states of all rows' tokens, given the states that enter the block."""
+    cache: Any = DynamicCache()
+    for n, (keys, values) in enumerate(rows.kept):
+        cache.update(keys, values, n)
+    width, known = states.shape[1], rows.seen.shape[1] - states.shape[1]
+    causal = torch.ones(width, width, dtype=torch.bool, device=states.device).tril()
+    seen = torch.cat([rows.seen[:, None, :known].expand(-1, width, -1), rows.seen[:, None, known:] & causal], 2)[
+        :, None
+    ]
+    mask = torch.zeros(seen.shape, dtype=states.dtype, device=states.device)
+    mask = mask.masked_fill(~seen, torch.finfo(states.dtype).min)
+    at = rows.starts[:, None] + torch.arange(width, device=states.device)
+    with entering(blocks(lm.model), Enter(rows.layer, states)):
+        found: Tensor = trunk(lm.model)(
+            inputs_embeds=states, attention_mask=mask, position_ids=at.clamp_max(lm.max_length - 1),
+            past_key_values=cache, use_cache=True,
+        ).last_hidden_state  # fmt: skip
+    return found
+
+
+def _side_by_side(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device
+) -> tuple[Int[Tensor, "B T"], Bool[Tensor, "B T"]]:
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad, dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    real = torch.arange(width) < torch.tensor([len(r) for r in rows])[:, None]
+    return ids.to(device), real.to(device)

@@ -1,0 +1,1 @@
+"""Correcting facts: where they are written, what stands there, and what should."""
