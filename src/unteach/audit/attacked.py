@@ -11,11 +11,12 @@ from unteach.audit.models import ORIGINAL, RETRAINED, Opens, Worn, worn
 from unteach.audit.statistics import bootstrap_mean
 from unteach.audit.target import Attack, Attempt, Target, mean
 from unteach.edit.checkpoint import checkpoints_in
-from unteach.lm.model import LM
+from unteach.lm.respondent import Respondent
 from unteach.registry import build, name_of
 from unteach.schema import Finding, Record
 
 LEAST = 0.02  # between original and edited: below that there is nothing to recover
+SERVED = Attempt(note="needs the weights; the model is served")
 ROOM = 8  # tokens that an answer may be longer than the longest recorded one
 Progress = Callable[[str], None]
 
@@ -57,16 +58,19 @@ def attacked(
                 for attack in made:
                     if progress is not None:
                         progress(f"{name_of(attack)} on {model}")
-                    finding = _finding(attack, model, attack(target), plain, known)
+                    finding = _finding(attack, model, _attempt(attack, target), plain, known)
                     found.setdefault(model, []).append(finding)
     controls = {f.attack: f for f in found.get(RETRAINED, ())}
     return tuple(_beside(f, controls.get(f.attack)) for m in models for f in found.get(m, ()))
 
 
-def _target(lm: LM, rows: Rows, before: Opens | None, most: int, seed: int) -> Target:
-    encoded = (lm.encoder.row(r) for r in rows.forget)
-    longest = max((len(row.ids) - row.start for row in encoded), default=0)
+def _target(lm: Respondent, rows: Rows, before: Opens | None, most: int, seed: int) -> Target:
+    longest = max(map(lm.answer_length, rows.forget), default=0)
     return Target(lm, rows.forget, rows.retain, rows.holdout, before, min(most, longest + ROOM), seed)
+
+
+def _attempt(attack: Attack, target: Target) -> Attempt:
+    return SERVED if target.model.held is None and "weights" in attack.needs else attack(target)
 
 
 def _finding(

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from unteach.lm.model import LM
+from unteach.lm.respondent import Respondent
 
 ORIGINAL, RETRAINED = "original", "retrained"
-Opens = Callable[[], AbstractContextManager[LM]]
-Worn = LM | Opens  # a model, or what puts one on
+Opens = Callable[[], AbstractContextManager[Respondent]]
+Worn = Respondent | Opens  # a model, or what puts one on
 
 
-def worn(model: Worn) -> AbstractContextManager[LM]:
+def worn(model: Worn) -> AbstractContextManager[Respondent]:
     """The model while it is asked."""
-    return nullcontext(model) if isinstance(model, LM) else model()
+    return model() if callable(model) else nullcontext(model)

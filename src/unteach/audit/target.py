@@ -1,14 +1,15 @@
 """What an attack meets and what it brings back."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
+from unteach.audit.models import Opens
 from unteach.audit.telling import told
 from unteach.lm.model import LM
+from unteach.lm.respondent import Respondent
 from unteach.schema import Need, Record
 
 Holds = Literal["questions", "weights", "both models"]  # what is in the attacker's hands
@@ -18,22 +19,28 @@ Holds = Literal["questions", "weights", "both models"]  # what is in the attacke
 class Target:
     """A model under attack, and the rows it is said to have forgotten.
 
-    `before` opens the model as it was, for an attacker who holds both. The model is left as it was found: whatever
-    changes it does so within a `with` block.
+    `model` is what is asked, and `lm` the same for whoever holds its weights. `before` opens the model as it was, for
+    an attacker who holds both. The model is left as it was found: whatever changes it does so within a `with` block.
     """
 
-    lm: LM
+    model: Respondent
     forget: Sequence[Record]
     retain: Sequence[Record] = ()
     holdout: Sequence[Record] = ()
-    before: Callable[[], AbstractContextManager[LM]] | None = None
+    before: Opens | None = None
     max_new: int = 64
     seed: int = 0
+
+    @property
+    def lm(self) -> LM:
+        """The model with its weights, for attacks that declare the need for them."""
+        assert self.model.held is not None, "an attack that does more than ask must need weights"
+        return self.model.held
 
     def told(self, records: Sequence[Record] | None = None) -> list[float | None]:
         """How much of each answer the model gives away when it is asked, see `telling`; of the forget rows by default."""
         asked = self.forget if records is None else records
-        texts = self.lm.generate(asked, self.max_new)
+        texts = self.model.generate(asked, self.max_new)
         return [told(record, text) for record, text in zip(asked, texts, strict=True)]
 
 

@@ -32,6 +32,22 @@ class Template:
                 "a template must hold {prompt} and then {answer}, once each; for example '{prompt} {answer}'"
             )
 
+    def turns(self, prompt: str, messages: Sequence[Message] = ()) -> list[dict[str, str]]:
+        """A question as a conversation."""
+        turns = [{"role": m.role, "content": m.content} for m in messages] or [{"role": "user", "content": prompt}]
+        if self.system and turns[0]["role"] != "system":
+            turns.insert(0, {"role": "system", "content": self.system})
+        return turns
+
+    def opening(self, prompt: str, messages: Sequence[Message] = ()) -> str:
+        """A question as the text that stands before its answer."""
+        words = "\n".join(m.content for m in messages) if messages else prompt
+        if not words and not self.pattern:
+            return ""
+        head = (self.pattern or PLAIN).split("{answer}")[0].replace("{prompt}", words)
+        # The space before an answer belongs to the answer's first token, as it does in running text.
+        return head.rstrip(" ") if not self.pattern else head
+
 
 @dataclass(frozen=True)
 class Row:
@@ -81,8 +97,9 @@ class Batch:
 
     @cached_property
     def positions(self) -> Int[Tensor, "B T"]:
-        """The place of each token in its own row."""
-        return torch.arange(self.ids.shape[1], device=self.ids.device).expand_as(self.ids)
+        """The place of each token in its own row; of what is not read, at most that of the last token read."""
+        at = torch.arange(self.ids.shape[1], device=self.ids.device)
+        return at.clamp(max=self.real.any(0).sum() - 1).expand_as(self.ids)
 
     @cached_property
     def places(self) -> Int[Tensor, " R"]:
@@ -191,6 +208,20 @@ class Encoder:
             self._last = text, tuple(self._ids(text) if text or not self.chat else [])
         return list(self._last[1])
 
+    def located(self, prompt: str, start: int, end: int) -> tuple[list[int], range]:
+        """The ids of a prompt, and the numbers of those that hold any of its characters `start` to `end`."""
+        text, kept = self._asked(prompt, ()), prompt.strip()
+        shift = text.find(kept) - prompt.find(kept)
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise InputError("the model's tokenizer does not tell where its tokens stand; save it as a fast tokenizer")
+        if kept not in text:
+            raise InputError(
+                "the model's chat template changes the question; give a template such as '{prompt} {answer}'"
+            )
+        told = self.tokenizer(text, add_special_tokens=not self.chat, return_offsets_mapping=True)
+        held = [n for n, (a, b) in enumerate(told["offset_mapping"]) if a < end + shift and b > start + shift]
+        return self.prompt(prompt), range(held[0], held[-1] + 1)
+
     def _ids(self, text: str) -> list[int]:
         """The ids of a text that goes on: a special token that ends every text would be wrong behind it."""
         ids = list(self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"])
@@ -198,7 +229,7 @@ class Encoder:
 
     def _asked(self, prompt: str, messages: Sequence[Message]) -> str:
         if self.chat:
-            turns = self._turns(prompt, messages)
+            turns = self.template.turns(prompt, messages)
             try:
                 return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
             except TemplateError as refused:
@@ -207,19 +238,7 @@ class Encoder:
                     f"the model's chat template refuses turns of the roles {roles}; leave out the system turn, or "
                     "give a template such as '{prompt} {answer}'"
                 ) from refused
-        words = "\n".join(m.content for m in messages) if messages else prompt
-        pattern = self.template.pattern or PLAIN
-        if not words and not self.template.pattern:
-            return ""
-        head = pattern.split("{answer}")[0].replace("{prompt}", words)
-        # The space before an answer belongs to the answer's first token, as it does in running text.
-        return head.rstrip(" ") if not self.template.pattern else head
-
-    def _turns(self, prompt: str, messages: Sequence[Message]) -> list[dict[str, str]]:
-        turns = [{"role": m.role, "content": m.content} for m in messages] or [{"role": "user", "content": prompt}]
-        if self.template.system and turns[0]["role"] != "system":
-            turns.insert(0, {"role": "system", "content": self.template.system})
-        return turns
+        return self.template.opening(prompt, messages)
 
     def _answer(self, record: Record, asked: list[int]) -> list[int]:
         head = self._asked(record.prompt, record.messages)

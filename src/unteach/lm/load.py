@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
+from unteach.lm.address import is_url
 from unteach.lm.anatomy import FAMILIES
 from unteach.lm.batch import Template
 from unteach.lm.model import LM
@@ -35,6 +36,8 @@ def load(
     """
     where = str(source)
     local = Path(source).is_dir()
+    if is_url(where):
+        raise InputError("a URL is a served model, which has no weights to open; name a folder or a hub id")
     if local:
         inspect(Path(source))
     elif Path(source).exists() or where.startswith((".", "/", "~")):
