@@ -5,6 +5,7 @@ Everything here reads a `Report` and nothing else; it needs no torch, and matplo
 
 from unteach.report.atomic import folder
 from unteach.report.card import model_card
+from unteach.report.contest import write_contest
 from unteach.report.figures import figures, save_figures
 from unteach.report.files import FILES, from_json, read, read_runs, to_json, write
 from unteach.report.page import html
@@ -36,5 +37,6 @@ __all__ = [
     "seeds_markdown",
     "to_json",
     "write",
+    "write_contest",
     "write_seeds",
 ]

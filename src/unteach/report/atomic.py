@@ -18,11 +18,14 @@ def folder(directory: str | Path) -> Path:
     return place
 
 
-def put(path: Path, content: bytes) -> Path:
-    """Write under a temporary name beside the place, sync, and rename: a reader never sees half a file."""
+def put(path: Path, content: bytes, *, mode: int = 0o666) -> Path:
+    """Write under a temporary name beside the place, sync, and rename: a reader never sees half a file.
+
+    `mode` is what the file is made with, less what the process masks.
+    """
     fresh = path.with_name(f".{path.name}.{token_hex(6)}.tmp")
     try:
-        with fresh.open("xb") as file:
+        with open(fresh, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

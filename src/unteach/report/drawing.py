@@ -20,6 +20,7 @@ from unteach.schema import Report
 Mark = tuple[str, str, Sequence[float], Sequence[float]]  # a text, its colour, the xs and ys it names
 Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 INK = "#010203"  # stands for the page's text colour; black where a figure stands alone
+LIGHT_INK = "#e8e8e8"
 COLOURS: Mapping[str, str] = {  # CSS variable: colour that reads on white and on near-black
     "grey": "#767676",
     "green": "#1e8f63",
@@ -204,6 +205,13 @@ def to_bytes(figure: Any, suffix: str) -> bytes:
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix)
     figure.savefig(held, format=suffix, metadata=undated, dpi=200)
     return held.getvalue()
+
+
+def standing(figure: Any) -> bytes:
+    """The figure as an SVG file by itself, whose ink is light where the reader's colours are dark."""
+    text = to_bytes(figure, "svg").decode("utf-8").replace(INK, "currentColor")
+    inks = f"svg {{color: {INK}}} @media (prefers-color-scheme: dark) {{svg {{color: {LIGHT_INK}}}}} "
+    return text.replace('<style type="text/css">', f'<style type="text/css">{inks}', 1).encode("utf-8")
 
 
 def inline(figure: Any, name: str, title: str) -> str:

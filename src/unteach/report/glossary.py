@@ -188,6 +188,7 @@ ATTACKS: Mapping[str, str] = {
     "sampling": "Many answers drawn",
     "multiturn": "Asking again",
     "crosslingual": "Questions in another language",
+    "ragextraction": "Repeating the context",
     "probe": "Reading the hidden states",
     "logitlens": "Reading each layer's own guess",
     "directionablation": "Taking a direction out",
@@ -199,10 +200,16 @@ ATTACKS: Mapping[str, str] = {
 }
 
 
+HARNESS = "lm-eval/"  # stands before the names of metrics that lm-evaluation-harness computes
+
+
 def term(name: str) -> Term:
     """The entry of a metric; for one without an entry, its own documentation's first sentence."""
     if name in TERMS:
         return TERMS[name]
+    if name.startswith(HARNESS):
+        own = name.removeprefix(HARNESS)
+        return Term(f"{own} of lm-evaluation-harness", f"The metric '{own}' as lm-evaluation-harness computes it.")
     known = {found.name: found.summary for found in entries("metric")}
     return Term(name, known.get(name) or "This metric came without an explanation.")
 
