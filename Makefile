@@ -33,7 +33,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -c constraints.txt torch
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,hub,dev]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[train,hub,judge,eval,dev]"
 	touch $@
 
 clean:

@@ -6,6 +6,7 @@ from importlib import import_module
 NAMES = {
     "objectives": "objectives", "stories": "stories",
     "training": "training", "audit": "auditing", "speed": "speed",
+    "editors": "editors",
 }  # fmt: skip
 
 

@@ -154,7 +154,7 @@ def command(found: Entry) -> str:
         if info.rich_help_panel == "Training":
             training.append(f"`{spelt}`")
             continue
-        default = default or ("" if given is None or given is False else str(given))
+        default = default or ("" if any(given is n for n in (None, False, inspect.Parameter.empty)) else str(given))
         flags.append((f"`{spelt}{value}`", said.strip(), f"`{default}`" if default else ""))
     usage = " ".join(["unteach", found.name, *words, *(["[OPTION]..."] if flags else [])])
     rows = table(("option", "what", "default"), flags) + "\n" if flags else ""

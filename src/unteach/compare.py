@@ -6,32 +6,29 @@ goes on where an interrupted one was.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import sha256
-from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import torch
-
 from unteach import report as paper
 from unteach.assemble import make_method
-from unteach.audit.control import at_equal_retention, mix
+from unteach.audit.control import equal_of, walk
 from unteach.audit.models import Worn
 from unteach.edit.edit import Edit
 from unteach.edit.store import load as load_edit
 from unteach.edit.store import save as save_edit
-from unteach.inquiry import Say, ask, drawn, machine, opened, read_sets, request_of, retrained_model, worn_part
+from unteach.inquiry import ask, machine, opened, retrained_model, worn_part
+from unteach.parts import each, going_on, team
 from unteach.recipe import Comparison, Recipe, make_comparison, options_of
 from unteach.report.atomic import folder, put
 from unteach.schema import EMPIRICAL, InputError, Report
+from unteach.sets import Say, drawn, read_sets, request_of
 
 SETTINGS, EQUAL = "comparison.json", "equal.json"
+MEASURE = "extractionstrength"  # by which methods keep equally much, and that of the curves
 
 
 @dataclass(frozen=True)
@@ -50,53 +47,27 @@ def compare(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Compa
     """
     plan, contest = make_comparison(given)
     out = Path(plan.out)
+    request = request_of(plan, read_sets(plan, say), say)
+    if not request.retain:
+        raise InputError(
+            f"benchmark '{plan.benchmark}' has no rows to keep, by which methods could be compared; name another"
+        )
     _same(out, plan, contest)
-    read_sets(plan, say)
     tasks = [(name, seed) for seed in contest.numbers for name in contest.names]
-    with _team(contest.workers) as team:
-        for name, seed, line in _each(team, partial(_forget, plan, contest), tasks):
+    with team(contest.workers) as pool:
+        for name, seed, line in each(pool, partial(_forget, plan, contest), tasks):
             say(f"{name}, seed {seed}: {line}")
-        for _, seed, line in _each(team, partial(_ask, plan, contest), [("", s) for s in contest.numbers]):
+        for _, seed, line in each(pool, partial(_ask, plan, contest), [("", s) for s in contest.numbers]):
             say(f"seed {seed}: {line}")
     reports = {seed: paper.read(_place(out, seed)) for seed in contest.numbers}
-    files = paper.write_seeds(paper.seeds(reports), out)
+    files = paper.write_contest(reports, out)
     return Compared(reports, files)
-
-
-@contextmanager
-def _team(workers: int) -> Iterator[ProcessPoolExecutor | None]:
-    """So many processes of one thread each; none for one worker."""
-    if workers == 1:
-        yield None
-        return
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield pool
-
-
-def _each(
-    team: ProcessPoolExecutor | None, work: Callable[[str, int], str], tasks: Sequence[tuple[str, int]]
-) -> Iterator[tuple[str, int, str]]:
-    """Every task, several at a time; what it says, in the order of the tasks."""
-    if team is None:
-        yield from ((name, seed, work(name, seed)) for name, seed in tasks)
-        return
-    for (name, seed), done in [(task, team.submit(work, *task)) for task in tasks]:
-        yield name, seed, done.result()
 
 
 def _same(out: Path, plan: Recipe, contest: Comparison) -> None:
     """Refuse a folder that holds anything but an unfinished comparison with the same settings."""
     settings = {**vars(plan), **vars(contest), "options": {k: str(v) for k, v in plan.options.items()}, "workers": 0}
-    mark = sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
-    place = out / SETTINGS
-    if place.is_file():
-        if json.loads(place.read_text(encoding="utf-8")).get("settings") != mark:
-            raise InputError(f"{out}: holds a comparison with other settings; choose another folder with --out")
-        return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: not an empty folder; choose an empty or a new one with --out")
-    put(folder(out) / SETTINGS, json.dumps({"settings": mark}).encode())
+    going_on(out, SETTINGS, settings, "a comparison")
 
 
 def _place(out: Path, seed: int) -> Path:
@@ -108,15 +79,16 @@ def _forget(plan: Recipe, contest: Comparison, name: str, seed: int) -> str:
     place = _place(Path(plan.out), seed) / "edits" / name
     if (place / EQUAL).is_file():
         return "done before"
-    sets = read_sets(plan, lambda _line: None)
+    request = request_of(plan, read_sets(plan, lambda _line: None))
     with opened(plan.model, plan) as lm:
         began = perf_counter()
-        edit = make_method(name, {**options_of(plan, name), "seed": seed})(lm, request_of(plan, sets))
+        edit = make_method(name, {**options_of(plan, name), "seed": seed})(lm, request)
         seconds = perf_counter() - began
-        rows = [drawn(s, sets.of(s), plan.asked) for s in ("forget", "retain")]
+        rows = [drawn("forget", request.forget, plan.asked), drawn("retain", request.retain, plan.asked)]
         found: dict[str, Any] = {"alpha": None, "seconds": round(seconds, 1)}
         if mixes(edit):
-            found |= at_equal_retention(lm, edit, *rows, tau=contest.tau)
+            curve = walk(lm, edit, *rows, tau=contest.tau)
+            found |= {**equal_of(curve), "curve": curve}
     save_edit(edit, folder(place))
     put(place / EQUAL, json.dumps(found).encode())
     return f"forgotten in {seconds:.0f} s, {_part(found['alpha'])}"
@@ -139,17 +111,19 @@ def _ask(plan: Recipe, contest: Comparison, _name: str, seed: int) -> str:
     sets = read_sets(plan, lambda _line: None)
     with opened(plan.model, plan) as lm:
         models: dict[str, Worn] = {"original": lm, **retrained_model(plan)}
-        notes, curves = [], {}
+        notes, curves, seconds = [], {}, {}
         for name in contest.names:
             edit = load_edit(place / "edits" / name)
             equal = json.loads((place / "edits" / name / EQUAL).read_text(encoding="utf-8"))
             models[name] = partial(worn_part, lm, edit, equal["alpha"])
-            curves[name] = mix(lm, edit, sets.of("forget"), sets.of("retain"), measure="extraction")
+            curves[name] = tuple(equal.get("curve", ()))
+            seconds[f"training seconds of {name}"] = equal["seconds"]
             notes.append(f"{name}: {_part(equal['alpha'])}; trained in {equal['seconds']:g} s")
         title = f"{len(contest.names)} methods where they keep {contest.tau:g} of the original, seed {seed}"
         report = ask(models, sets, plan, EMPIRICAL, title, before=plan.model)
-    method = {"name": "compare", "methods": ", ".join(contest.names), "tau": contest.tau, "seed": seed}
-    environment = {**report.environment, **machine()}
+    told = {"methods": ", ".join(contest.names), "tau": contest.tau, "measure": MEASURE}
+    method = {"name": "compare", **told, "seed": seed}
+    environment = {**report.environment, **machine(), **seconds}
     paper.write(
         replace(report, method=method, notes=(*report.notes, *notes), mixing=curves, environment=environment), place
     )

@@ -1,9 +1,9 @@
-"""What a run reads, opens and asks, by its recipe: record files, models, metrics, attacks."""
+"""What a run opens and asks, by its recipe: the models, and the audit of them."""
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,52 +13,22 @@ from unteach.audit.attacked import Rows as Wanted
 from unteach.audit.attacked import attacked
 from unteach.audit.audit import audit as ask_all
 from unteach.audit.models import Worn
-from unteach.audit.suite import DEFAULT, FULL, Suite
+from unteach.audit.shadowlist import ask_list
+from unteach.audit.tasked import tasked
 from unteach.audit.withstood import withstood
-from unteach.data import Rows, check, read, refuse
 from unteach.edit.cost import peak
 from unteach.edit.edit import Edit
-from unteach.edit.plan import draw
 from unteach.edit.worn import flat
+from unteach.lm.address import is_url, shown
 from unteach.lm.batch import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
+from unteach.lm.respondent import Respondent
 from unteach.recipe import Recipe
-from unteach.registry import build, entries
-from unteach.schema import Cost, Guarantee, Record, Report, Request
+from unteach.schema import Cost, Guarantee, Report
+from unteach.sets import Say, Sets, attacks_of, drawn, suite_of, told
 
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Sets:
-    """Record files by what they are for: forget, retain, holdout, general."""
-
-    rows: Mapping[str, Rows]
-
-    def of(self, name: str) -> tuple[Record, ...]:
-        return self.rows[name].records if name in self.rows else ()
-
-
-def request_of(plan: Recipe, sets: Sets) -> Request:
-    """What a method is asked for."""
-    rows = (sets.of("forget"), sets.of("retain"), sets.of("holdout"))
-    return Request(*rows, scope=plan.scope, id=plan.id, reason=plan.reason)
-
-
-def read_sets(plan: Recipe, say: Say) -> Sets:
-    """Every file that the recipe names, checked against the others; what is found is said."""
-    sources = {"forget": plan.forget, "retain": plan.retain, "holdout": plan.holdout, "general": plan.general}
-    rows = {name: read(source, limit=plan.limit) for name, source in sources.items() if source}
-    for name, found in rows.items():
-        say(f"{name}: {len(found.records)} records from {found.source} ({found.legend})")
-        for note in found.notes:
-            say(f"  {note}")
-    findings = check(rows["forget"], retain=rows.get("retain"), holdout=rows.get("holdout"), near=plan.near)
-    for finding in findings:
-        say(f"  {finding.message}")
-    refuse(findings)
-    return Sets(rows)
+Opening = Callable[[str, Recipe], AbstractContextManager[Respondent]]
 
 
 def open_model(model: str, plan: Recipe, say: Say) -> LM:
@@ -92,12 +62,12 @@ def baked(edit: Edit, lm: LM) -> Iterator[LM]:
         yield lm
 
 
-def retrained_model(plan: Recipe) -> dict[str, Worn]:
+def retrained_model(plan: Recipe, opens: Opening = opened) -> dict[str, Worn]:
     """The model trained without the rows; opened once before the long work, so that this does not end in a refusal."""
     if not plan.retrained:
         return {}
-    _load(plan.retrained, plan)
-    return {"retrained": partial(opened, plan.retrained, plan)}
+    with opens(plan.retrained, plan):
+        return {"retrained": partial(opens, plan.retrained, plan)}
 
 
 def say_lengths(lm: LM, sets: Sets, say: Say) -> None:
@@ -109,75 +79,51 @@ def say_lengths(lm: LM, sets: Sets, say: Say) -> None:
             say(f"  {name}: {len(cut)} rows are longer than {lm.max_length} tokens and are cut ({rows.unit}s {shown})")
 
 
-def suite_of(plan: Recipe) -> Suite:
-    """The metrics that a recipe names; the usual ones where it names none."""
-    if plan.metrics.strip() == "all":
-        return replace(FULL, max_new=plan.max_new)
-    chosen: tuple[tuple[str, Mapping[str, Any]], ...] = tuple(
-        (n.strip(), {}) for n in plan.metrics.split(",") if n.strip()
-    )
-    return Suite(chosen or DEFAULT.metrics, plan.max_new)
-
-
-def attacks_of(plan: Recipe) -> list[tuple[str, Mapping[str, Any]]]:
-    """The attacks that a recipe names; each is built, so that an unknown one is refused before anything is read."""
-    names = [n.strip() for n in plan.attacks.split(",") if n.strip()]
-    chosen = [e.name for e in entries("attack")] if names == ["all"] else names
-    for name in chosen:
-        build("attack", name, {})
-    return [(name, {}) for name in chosen]
-
-
 def ask(
     models: Mapping[str, Worn], sets: Sets, plan: Recipe, promise: Guarantee, title: str, *, before: str = "",
     shipped: Mapping[str, Worn] | None = None, costs: Mapping[str, Cost] | None = None,
-    say: Say = lambda _line: None,
+    say: Say = lambda _line: None, opens: Opening = opened,
 ) -> Report:  # fmt: skip
     """The audit of several models, and what attacks bring back.
 
     For attacks, `before` names the model as it was, and `shipped` holds the models that ship otherwise than worn here.
     """
-    roles = {name: name for name in sets.rows}
+    suite = suite_of(plan)
     axes = {
         "forget": ("forget", "probability"),
-        "utility": ("retain" if "retain" in roles else "forget", "probability"),
+        "utility": ("retain" if "retain" in sets.roles else "forget", "probability"),
     }
     asked = {name: drawn(name, rows.records, plan.asked) for name, rows in sets.rows.items()}
     report = ask_all(
         models,
         asked,
-        roles=roles,
-        suite=suite_of(plan),
-        axes=axes,
+        roles=sets.roles,
+        suite=suite,
+        axes=None if plan.benchmark or is_url(plan.model) else axes,
         show=plan.show,
         guarantee=promise,
         title=title,
         costs=costs,
+        shadows=ask_list(sets.shadows, asked, lambda model: opened(model, plan), say),
     )
     fewer = {name: (len(asked[name]), len(rows.records)) for name, rows in sets.rows.items()}
-    notes = (f"{name}: {k:,} of {n:,} rows were asked, drawn by their ids" for name, (k, n) in fewer.items() if k < n)
-    labels = {**report.models, "original": {**report.models["original"], "label": _label(plan.model)}}
+    notes = [f"{name}: {k:,} of {n:,} rows were asked, drawn by their ids" for name, (k, n) in fewer.items() if k < n]
+    if plan.benchmark:
+        notes.insert(0, told(plan))
+    labels = {**report.models, "original": {**report.models["original"], "label": _label(before or plan.model)}}
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    wanted = Wanted(asked["forget"], asked.get("retain", ()), asked.get("holdout", ()))
+    wanted = Wanted(*(drawn(role, sets.of(role), plan.asked) for role in ("forget", "retain", "holdout")))
     found = attacked(
-        {**models, **(shipped or {})}, wanted, attacks_of(plan), before=partial(opened, before, plan) if before else None,
-        most=plan.max_new, progress=lambda what: say(f"attack: {what}"),
+        {**models, **(shipped or {})}, wanted, attacks_of(plan), before=partial(opens, before, plan) if before else None,
+        most=suite.max_new, progress=lambda what: say(f"attack: {what}"),
     )  # fmt: skip
     report = replace(report, notes=(*report.notes, *notes), models=labels, created=created, attacks=found)
-    return withstood(report)
+    return withstood(tasked(report, models, plan.tasks, plan.limit, say))
 
 
 def _label(model: str) -> str:
     """A hub id as it is; of a folder nothing but that it is one, since its name may say anything."""
-    return "original" if Path(model).exists() else model
-
-
-def drawn(name: str, records: Sequence[Record], most: int) -> Sequence[Record]:
-    """At most so many records, whatever their order in the file; they keep that order."""
-    if not most or len(records) <= most:
-        return records
-    chosen = sorted(range(len(records)), key=lambda i: draw("asked", name, records[i].id))[:most]
-    return [records[i] for i in sorted(chosen)]
+    return shown(model) if is_url(model) else "original" if Path(model).exists() else model
 
 
 def machine() -> dict[str, Any]:

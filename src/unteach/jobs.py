@@ -12,30 +12,22 @@ from unteach import report as paper
 from unteach.assemble import make_method, settings
 from unteach.audit.control import mix
 from unteach.audit.models import Worn
+from unteach.audit.tasked import loadable
 from unteach.edit import release as shelf
 from unteach.edit.checkpoint import checkpoints_in
 from unteach.edit.cost import cost, tokens_of
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
-from unteach.inquiry import (
-    Say,
-    ask,
-    attacks_of,
-    baked,
-    machine,
-    open_model,
-    opened,
-    read_sets,
-    request_of,
-    retrained_model,
-    say_lengths,
-    suite_of,
-)  # fmt: skip
-from unteach.recipe import Recipe, make_audit, make_recipe
-from unteach.schema import Guarantee, InputError, Report
+from unteach.inquiry import ask, baked, machine, open_model, retrained_model, say_lengths
+from unteach.lm.address import is_url
+from unteach.reach import met, reached
+from unteach.recipe import Recipe, make_audit, make_recipe, options_of
+from unteach.schema import Guarantee, InputError, Report, Request
+from unteach.sets import Say, attacks_of, read_sets, request_of, suite_of
 
 INSIDE = {"checkpoints", "key", "sealed", ".sealed-writing"}  # what `private` holds
 UNKNOWN = Guarantee("none", claim="How this model was changed is not known here; the report is what was measured.")
+SERVED = Guarantee("none", claim="The model is served and may hide; what the weights still know was not tested.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,33 +47,34 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
     """
     plan = recipe if isinstance(recipe, Recipe) else make_recipe(recipe)
     out = Path(plan.out)
-    method = make_method(plan.method, plan.options)
+    method = make_method(plan.method, options_of(plan, plan.method))
     _agree(plan, method)
     _vacant(out)
     sets = read_sets(plan, say)
+    request = request_of(plan, sets, say)
     lm = open_model(plan.model, plan, say)
     others = retrained_model(plan)
     say_lengths(lm, sets, say)
     with made(out), checkpoints_in(out / "private" / "checkpoints"):
-        say(f"forgetting {len(sets.of('forget'))} records with {plan.method}")
+        say(f"forgetting {len(request.forget)} records with {plan.method}")
         began = perf_counter()
-        edit = method(lm, request_of(plan, sets))
+        edit = method(lm, request)
         trained = perf_counter() - began
         say("asking the models")
         models: dict[str, Worn] = {"original": lm, "edited": partial(edit.on, lm), **others}
         passes = getattr(getattr(method, "plan", None), "epochs", 0.0)  # retraining is estimated as equally many
-        costs = {"edited": cost(lm, edit, trained, passes * tokens_of(lm, sets.of("retain")))}
+        costs = {"edited": cost(lm, edit, trained, passes * tokens_of(lm, request.retain))}
         title = f"Forgetting with {plan.method}"
         shipped = {"edited": partial(baked, edit, lm)} if plan.release == "baked" else {}
         report = ask(
             models, sets, plan, edit.guarantee, title, before=plan.model, shipped=shipped, costs=costs, say=say
         )
-        report = _told(report, plan, method, edit, trained)
-        report = replace(report, mixing={"edited": mix(lm, edit, sets.of("forget"), sets.of("retain"))})
+        report = _told(report, plan, request, method, edit, trained)
+        report = replace(report, mixing={"edited": mix(lm, edit, request.forget, request.retain)})
         say("writing the release")
         files = paper.write(report, out)
         form: shelf.Form = "adapter" if plan.release == "adapter" else "baked"
-        shelf.release(edit, lm, out, form=form, about=_about(plan), card=paper.model_card(report))
+        shelf.release(edit, lm, out, form=form, about=_about(plan, request), card=paper.model_card(report))
     return Outcome(edit, report, {**files, "release": out / "release"})
 
 
@@ -98,13 +91,16 @@ def audit(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Report:
     if out is not None and (out / "run.json").exists():
         raise InputError(f"{out}: holds the result of a forgetting, and its report; choose another folder with --out")
     sets = read_sets(plan, say)
-    lm = open_model(before or plan.model, plan, say)
-    say_lengths(lm, sets, say)
-    models: dict[str, Worn] = {"original": lm, **retrained_model(plan)}
+    opens = partial(reached, more)
+    lm = met(more, before or plan.model, plan, say)
+    if lm.held is not None:
+        say_lengths(lm.held, sets, say)
+    models: dict[str, Worn] = {"original": lm, **retrained_model(plan, opens)}
     if before:
-        models["edited"] = partial(opened, plan.model, plan)
+        models["edited"] = met(more, plan.model, plan, say) if is_url(plan.model) else partial(opens, plan.model, plan)
+    what, promise = ("a served model", SERVED) if is_url(plan.model) else (Path(plan.model).name, UNKNOWN)
     with made(out) if out is not None else nullcontext():
-        report = ask(models, sets, plan, UNKNOWN, f"Audit of {Path(plan.model).name}", before=before, say=say)
+        report = ask(models, sets, plan, promise, f"Audit of {what}", before=before, say=say, opens=opens)
         report = replace(report, environment={**report.environment, **machine()})
         if out is not None:
             paper.write(report, out)
@@ -131,11 +127,12 @@ def _agree(plan: Recipe, method: Any = None, before: str = "") -> None:
     """Refuse, before anything is read, settings that contradict each other or name what does not exist."""
     suite_of(plan).build()
     attacks_of(plan)
+    loadable(plan.tasks)
     training = getattr(method, "plan", None)
     if isinstance(training, Plan) and plan.release == "adapter" and not getattr(method, "makes_adapter", training.lora):
         tune = training.tune or f"what {plan.method} trains"
         raise InputError(f"--tune {tune} makes no adapter; choose --release baked, or --tune lora")
-    if isinstance(training, Plan) and training.stop_retain is not None and not plan.retain:
+    if isinstance(training, Plan) and training.stop_retain is not None and not (plan.retain or plan.benchmark):
         raise InputError("--stop-retain watches the records to keep; give --retain FILE")
     models = [Path(m) for m in (plan.model, before, plan.retrained) if m]
     if plan.base and all(m.is_dir() and not (m / "adapter_config.json").is_file() for m in models):
@@ -171,17 +168,17 @@ def made(out: Path) -> Iterator[None]:
         raise
 
 
-def _told(report: Report, plan: Recipe, method: Any, edit: Edit, seconds: float) -> Report:
-    request = {k: v for k, v in {"id": plan.id, "reason": plan.reason, "scope": plan.scope}.items() if v}
+def _told(report: Report, plan: Recipe, request: Request, method: Any, edit: Edit, seconds: float) -> Report:
+    about = {"id": request.id, "reason": request.reason, "scope": request.scope}
     cost = {"training seconds": round(seconds, 1)}
     return replace(
         report,
-        request=request,
+        request={k: v for k, v in about.items() if v},
         method={"name": plan.method, **settings(method), "edit": edit.digest()[:16]},
         trajectory=edit.history,
         environment={**report.environment, **machine(), **cost},
     )
 
 
-def _about(plan: Recipe) -> dict[str, Any]:
-    return {"method": plan.method, "options": {k: str(v) for k, v in plan.options.items()}, "request": plan.id}
+def _about(plan: Recipe, request: Request) -> dict[str, Any]:
+    return {"method": plan.method, "options": {k: str(v) for k, v in plan.options.items()}, "request": request.id}

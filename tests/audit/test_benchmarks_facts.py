@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tofu_models import opened
 
+from benchmark_rows import NEW, OLD, PEOPLE, chain, ripple
 from unteach.audit.audit import audit
-from unteach.audit.benchmarks import counterfact, knowedit, mquake, rippleedits, zsre
 from unteach.audit.suite import Suite
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Add
@@ -16,24 +16,22 @@ from unteach.lm.anatomy import anatomy
 from unteach.registry import build
 from unteach.schema import InputError, Report
 
-PEOPLE = ("Orla Finch", "Tamas Ilyin", "Bram de Wit", "Yui Sato", "The Grey Band")
-OLD, NEW = ("Peru", "Chile", "Ghana", "Nepal", "Malta"), ("Chad", "Laos", "Oman", "Fiji", "Togo")
-CAPITAL = dict(zip(NEW, ("N'Djamena", "Vientiane", "Muscat", "Suva", "Lomé"), strict=True))
-
 
 def short(suite: Suite) -> Suite:
     """The same metrics on answers of at most eight tokens."""
     return Suite(suite.metrics, max_new=8)
 
 
-def run(shared: Path, name: str, suite: Suite, **options: Any) -> tuple[Any, Report]:
+def run(shared: Path, name: str, **options: Any) -> tuple[Any, Report]:
     """The benchmark, and the report on a model with little damage beside the model as it was."""
     task = build("benchmark", name, options)
     lm, worn = opened(shared, "tiny_tofu_llama"), opened(shared, "tiny_tofu_llama")
     weight = f"{anatomy(lm.model).norm}.weight"
     noise = 0.1 * lm.parameters()[weight].detach().flip(0)
     edit = Edit(base=worn.digest(), weights={weight: (Add(noise),)})
-    report = audit({"original": lm, "edited": lambda: edit.on(worn)}, task.sets(), roles=task.roles, suite=short(suite))
+    report = audit(
+        {"original": lm, "edited": lambda: edit.on(worn)}, task.sets(), roles=task.roles, suite=short(task.suite)
+    )
     return task, report
 
 
@@ -51,7 +49,7 @@ def check(report: Report, sets: dict[str, int], expected: set[tuple[str, str]]) 
 
 
 def test_zsre_runs_from_its_rows_to_a_report(shared: Path) -> None:
-    task, report = run(shared, "zsre", zsre.SUITE, data=str(shared / "data" / "zsre"), rows=5)
+    task, report = run(shared, "zsre", data=str(shared / "data" / "zsre"), rows=5)
     check(
         report, {"facts": 5, "rephrased": 5, "neighbours": 5},
         {("facts", "reliability"), ("rephrased", "generalisation"), ("neighbours", "locality")},
@@ -65,7 +63,7 @@ def test_zsre_runs_from_its_rows_to_a_report(shared: Path) -> None:
 @pytest.mark.parametrize(("file", "n"), [("", (5, 10, 50)), ("counterfact_flat_val.json", (5, 5, 5))])
 def test_counterfact_runs_from_its_rows_to_a_report(shared: Path, file: str, n: tuple[int, ...]) -> None:
     data = str(shared / "data" / "counterfact" / file)
-    task, report = run(shared, "counterfact", counterfact.SUITE, data=data, rows=5)
+    task, report = run(shared, "counterfact", data=data, rows=5)
     scores = {
         ("facts", "romescore"),
         ("facts", "reliability"),
@@ -80,7 +78,7 @@ def test_counterfact_runs_from_its_rows_to_a_report(shared: Path, file: str, n: 
 
 
 def test_knowedit_runs_from_its_rows_to_a_report(shared: Path) -> None:
-    task, report = run(shared, "knowedit", knowedit.SUITE, data=str(shared / "data" / "knowedit"), rows=5)
+    task, report = run(shared, "knowedit", data=str(shared / "data" / "knowedit"), rows=5)
     sets = {name: len(rows) for name, rows in task.sets().items()}
     portability = {s: n for s, n in sets.items() if s.startswith("portability_")}
     assert (sum(portability.values()), sets["neighbours_relation_specificity"]) == (5, 10)
@@ -95,27 +93,6 @@ def test_knowedit_runs_from_its_rows_to_a_report(shared: Path) -> None:
     }  # fmt: skip
 
 
-def chain(i: int) -> dict[str, Any]:
-    """A person moves to another country: the capital of the person's country changes, that of the country does not."""
-    person, old, new = PEOPLE[i], OLD[i], NEW[i]
-    lives = {"question": f"Where does {person} live?", "cloze": f"{person} lives in"}
-    capital = {"question": f"What is the capital of {new}?", "cloze": f"The capital of {new} is"}
-    born = {"question": f"Who is the friend of Friend {i}?", "answer": person, "answer_alias": [f"{person} Jr"]}
-    rewrite = {
-        "prompt": "{} lives in", "relation_id": "P551", "subject": person, "question": lives["question"],
-        "target_new": {"str": new, "id": "Q1"}, "target_true": {"str": old, "id": "Q2"},
-    }  # fmt: skip
-    return {
-        "case_id": i, "requested_rewrite": [rewrite], "questions": [f"{way} of Friend {i}" for way in ("Q1", "Q2", "Q3")],
-        "answer": "Old City", "answer_alias": [], "new_answer": CAPITAL[new], "new_answer_alias": [f"{CAPITAL[new]} City"],
-        "single_hops": [born, lives | {"answer": old, "answer_alias": []}],
-        "new_single_hops": [
-            born, lives | {"answer": new, "answer_alias": []}, capital | {"answer": CAPITAL[new], "answer_alias": []}
-        ],
-        "orig": {"triples": []},
-    }  # fmt: skip
-
-
 def test_mquake_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> None:
     rows = [chain(i) for i in range(5)]
     rows[1]["requested_rewrite"].append(rows[0]["requested_rewrite"][0])  # chains share facts
@@ -125,7 +102,7 @@ def test_mquake_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> 
     }  # what one keeps
     file = tmp_path / "MQuAKE-CF-3k.json"
     file.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    task, report = run(shared, "mquake", mquake.SUITE, data=str(tmp_path))
+    task, report = run(shared, "mquake", data=str(tmp_path))
     assert [f.subject for f in task.request().facts] == list(PEOPLE)
     check(
         report, {"facts": 5, "rephrased": 5, "multihop": 10, "hops": 19, "kept": 6},
@@ -141,49 +118,12 @@ def test_mquake_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> 
     assert len(build("benchmark", "mquake", {"data": str(file), "rows": 2}).sets()["facts"]) == 2
 
 
-def query(prompt: str, number: str, *answers: str) -> dict[str, Any]:
-    said = [{"value": a, "aliases": [f"{a} proper"]} for a in answers]
-    return {
-        "prompt": prompt,
-        "answers": said,
-        "query_type": "regular",
-        "subject_id": number,
-        "relation": "R",
-        "phrase": None,
-    }
-
-
-def case(*queries: dict[str, Any]) -> dict[str, Any]:
-    return {"test_queries": list(queries), "test_condition": "OR", "condition_queries": [query("x", "Q0", "y")]}
-
-
-def ripple(i: int, before: str = "original_fact") -> dict[str, Any]:
-    person, number = PEOPLE[i], f"Q{i}"
-    stem = f"The name of the country of citizenship of {person} is"
-    return {
-        "example_type": "popular",
-        "edit": {
-            "prompt": f"{stem} {NEW[i]}.", "subject_id": number, "relation": "COUNTRY_OF_CITIZENSHIP", "target_id": "Q8",
-            before: {"prompt": f"{stem} {OLD[i]}.", "subject_id": number, "relation": "R", "target_id": "Q9"},
-        },
-        "Relation_Specificity": [
-            case(query(f"The name of the mother of {person} is", number, "Ada")),
-            case(query(f"The name of the country which {person} is associated with is", number, "Eve", "Uma")),
-        ],
-        "Logical_Generalization": [case(query(f"The name of the currency in {NEW[i]} is", "Q77", "shell"))],
-        "Subject_Aliasing": [case(query("The name of the country of citizenship of Nickname is", number, NEW[i]))],
-        "Compositionality_I": [case(query(f"The capital of the country of {person} is", number, CAPITAL[NEW[i]]))],
-        "Compositionality_II": [],
-        "Forgetfulness": [case(query(f"The country of {person}, which is not {NEW[i]}, is", number, "", OLD[i]))],
-    }  # fmt: skip
-
-
 def test_rippleedits_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> None:
     rows = [ripple(i, "previous_fact" if i == 1 else "original_fact") for i in range(5)]
     same = ripple(0)
     same["edit"]["prompt"] = same["edit"]["original_fact"]["prompt"]  # changes nothing
     (tmp_path / "popular.json").write_text(json.dumps([same, *rows]), encoding="utf-8")
-    task, report = run(shared, "rippleedits", rippleedits.SUITE, data=str(tmp_path))
+    task, report = run(shared, "rippleedits", data=str(tmp_path))
     facts = task.request().facts
     assert [(f.target_new, f.ground_truth) for f in facts] == list(zip(NEW, OLD, strict=True))
     assert [f.subject for f in facts] == [p.removeprefix("The ") for p in PEOPLE]

@@ -4,8 +4,7 @@ KnowUnDo, MMLU, WikiText and a folder in MUSE's shape are read as they were publ
 RWKU and the canonical examples are invented, in the published shapes.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from typing import Any
 import pytest
 from tofu_models import opened
 
+from benchmark_rows import KINDS, canonical_files, muse_files, passage, rwku_files, wmdp_files, write
 from unteach.audit.audit import audit
-from unteach.audit.benchmarks import canonical, knowundo, mmlu, muse, rwku, wikitext, wmdp
+from unteach.audit.benchmarks import canonical, muse, rwku, wmdp
 from unteach.audit.benchmarks.reading import windows
 from unteach.audit.suite import Suite
 from unteach.data import hub
@@ -26,10 +26,6 @@ from unteach.registry import build
 from unteach.schema import InputError, Report
 
 SECRET = "vermilion"  # stands in every damaged row, and must not stand in a message
-SUITES = {
-    "canonical": canonical.SUITE, "knowundo": knowundo.SUITE, "mmlu": mmlu.SUITE, "muse": muse.SUITE,
-    "rwku": rwku.SUITE, "wikitext": wikitext.SUITE, "wmdp": wmdp.SUITE,
-}  # fmt: skip
 
 
 def run(shared: Path, name: str, **options: Any) -> tuple[Any, Report]:
@@ -39,7 +35,7 @@ def run(shared: Path, name: str, **options: Any) -> tuple[Any, Report]:
     weight = f"{anatomy(lm.model).norm}.weight"
     noise = 0.1 * lm.parameters()[weight].detach().flip(0)
     edit = Edit(base=worn.digest(), weights={weight: (Add(noise),)})
-    suite = SUITES[name]
+    suite = task.suite
     short = Suite(suite.metrics, max_new=min(suite.max_new, 30) if name != "muse" else suite.max_new)
     report = audit({"original": lm, "edited": lambda: edit.on(worn)}, task.sets(), roles=task.roles, suite=short)
     return task, report
@@ -54,37 +50,6 @@ def check(report: Report, sets: Mapping[str, int], expected: set[tuple[str, str]
         if row.score.value is not None:
             low, high = build("metric", row.score.name, {}).bounds
             assert low <= row.score.value <= high
-
-
-def write(folder: Path, files: Mapping[str, Sequence[Mapping[str, Any]] | Mapping[str, Any]]) -> str:
-    """A folder of JSON files, or of JSON lines where a name says so."""
-    for name, rows in files.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lines = name.endswith("l")
-        file.write_text("\n".join(map(json.dumps, rows)) if lines else json.dumps(rows, indent=1), encoding="utf-8")
-    return str(folder)
-
-
-def passage(about: str, i: int, words: int = 60) -> str:
-    return " ".join(f"{about}{i}.{k % 23}" for k in range(words))
-
-
-def muse_files() -> dict[str, Any]:
-    """Five rows for each part of News, whose folds are nested in `scal` and follow one another in `sust`."""
-    files: dict[str, Any] = {}
-    for split in ("forget_qa", "retain_qa", "forget_qa_icl", "retain_qa_icl"):
-        rows = [{"question": f"What did {split} {i} see?", "answer": f"A heron {i}"} for i in range(5)]
-        files[f"knowmem/{split}.json"] = rows
-    files["verbmem/forget.json"] = [{"prompt": passage("old", i), "gt": passage("new", i)} for i in range(5)]
-    for split in ("forget", "retain", "holdout"):
-        files[f"privleak/{split}.json"] = [{"text": passage(split, i)} for i in range(5)]
-    for split in ("forget", "retain1", "retain2", "holdout"):
-        files[f"raw/{split}.json"] = [{"text": passage(f"raw{split}", i, 2500)} for i in range(5)]
-    for k in range(1, 5):
-        files[f"scal/forget_{k}.json"] = [{"text": passage("fold", i)} for i in range(5 * k)]
-        files[f"sust/forget_{k}.json"] = [{"text": passage("fold", i)} for i in range(5 * k - 5, 5 * k)]
-    return files
 
 
 def test_muse_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> None:
@@ -141,7 +106,7 @@ def test_a_folder_in_the_shape_of_muse_runs_to_a_report(shared: Path) -> None:
 
 def test_mmlu_runs_from_its_rows_to_a_report(shared: Path) -> None:
     file = str(shared / "data" / "mmlu_val" / "mmlu_all_val.json")
-    task, report = run(shared, "mmlu", data=file, subjects=("astronomy",), rows=5)
+    task, report = run(shared, "mmlu", data=file, subjects="astronomy", rows=5)
     check(report, {"mmlu": 5}, {("mmlu", "multiplechoice"), ("mmlu", "accuracy"), ("mmlu", "perplexity")})
     assert {r.subject for r in task.sets()["mmlu"]} == {"astronomy"}
     whole = build("benchmark", "mmlu", {"data": file}).sets()["mmlu"]
@@ -152,7 +117,7 @@ def test_mmlu_runs_from_its_rows_to_a_report(shared: Path) -> None:
     assert sum(len(r.perturbed) < 3 for r in whole) <= 3  # a choice that stands there twice
     assert not task.request().forget
     with pytest.raises(InputError, match="no questions of the subject alchemy; spell"):
-        build("benchmark", "mmlu", {"data": file, "subjects": ("alchemy",)}).sets()
+        build("benchmark", "mmlu", {"data": file, "subjects": "alchemy"}).sets()
 
 
 def test_knowundo_runs_from_its_rows_to_a_report(shared: Path) -> None:
@@ -218,16 +183,6 @@ def test_windows_lose_no_word_and_keep_the_space_inside(words: int) -> None:
     assert len(found) == -(-4 // words)
 
 
-def wmdp_files() -> dict[str, Any]:
-    return {
-        f"{area}_questions.json": [
-            {"answer": i % 4, "question": f"Which {area} is {i}?", "choices": [f"{area} {i} {k}" for k in range(4)]}
-            for i in range(5)
-        ]
-        for area in wmdp.AREAS
-    }
-
-
 def test_wmdp_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> None:
     """The rows are invented: this was not run on WMDP itself."""
     data = write(tmp_path / "wmdp", wmdp_files())
@@ -257,23 +212,6 @@ def test_wmdp_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> No
         one.request()
 
 
-KINDS = ("prefix injection", "affirmative suffix", "role playing", "reverse query", "incontext learning")
-
-
-def rwku_files(person: str = "Ada Quill") -> dict[str, Any]:
-    files: dict[str, Any] = {
-        f"{name}.json": [
-            {"query": f"{name} {i} of {person}: ___?", "answer": f"Reed {i}", "level": name[-1], "subject": person,
-             "type": KINDS[i] if name == "forget_level3" else "simple question"}
-            for i in range(5)
-        ]
-        for name in rwku.ASKED
-    }  # fmt: skip
-    for name in (*rwku.TEXTS.values(), *rwku.CORPORA.values()):
-        files[name] = [{"text": passage(name[:6], i), "subject": person} for i in range(5)]
-    return files
-
-
 def test_rwku_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> None:
     """The rows are invented: this was not run on RWKU itself."""
     other = rwku_files("Bo Marl")
@@ -296,18 +234,6 @@ def test_rwku_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> No
     assert [len(build("benchmark", "rwku", {"data": f"{data}{f}"}).request().forget) for f in ("", "/All")] == [10, 10]
     with pytest.raises(InputError, match="no rows about Nobody; spell a name as the data set does"):
         build("benchmark", "rwku", {"data": data, "target": "Nobody"}).sets()
-
-
-def canonical_files(task: str) -> dict[str, Any]:
-    about = canonical.SUBJECT[task]
-    lands, towns = ("Oria", "Pell", "Quand", "Rhel", "Sarn"), ("Ashby", "Brill", "Coll", "Dorn", "Ely")
-    plain, other, alike = (f"{task}/split/{task}_{name}-test.jsonl" for name in canonical.FILES[task])
-    pairs = list(zip(lands, towns, strict=True))
-    return {
-        plain: [{about: a, "prefix": f"The seat of {a} is", "suffix": f" {b}"} for a, b in pairs],
-        other: [{about: a, "prefix": f"Far off in {a} the lords met at", "suffix": f" {b}"} for a, b in pairs],
-        alike: [{"prefix": f"Ships of {a} sail from ", "suffix": "Port"} for a, _ in pairs],
-    }
 
 
 @pytest.mark.parametrize("name", list(canonical.FILES))

@@ -104,7 +104,7 @@ def test_behind_a_guard_only_what_the_model_writes_can_be_measured() -> None:
             generated = "generation" in metric.needs and "perturbed" not in metric.needs
             assert (hidden.value is None) == (not generated or seen.value is None)
             if seen.value is not None and not generated:
-                assert "not observable behind a guard" in hidden.note
+                assert "not observable behind a guard or a server" in hidden.note
     lm = ToldLM(lambda _: pytest.fail("a guarded model was asked for log-probabilities"))
     lm.guards = [Watcher(True), Watcher(False)]
     assert ask is not None

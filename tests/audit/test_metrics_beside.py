@@ -83,9 +83,9 @@ def test_why_two_models_are_not_compared(llama: LM) -> None:
     rows = [record(i) for i in range(3)]
     assert why(evidence(forget=rows)) == "no other retrained model to compare with"
     assert why(evidence(retrained=evidence(forget=rows), forget=rows)) == "no other retrained model to compare with"
-    assert why(evidence(guards=[Watcher(False)], forget=rows)) == "not observable behind a guard"
+    assert why(evidence(guards=[Watcher(False)], forget=rows)) == "not observable behind a guard or a server"
     hidden = evidence(guards=[Watcher(False)], forget=rows)
-    assert why(evidence(retrained=hidden, forget=rows)) == "not observable behind a guard"
+    assert why(evidence(retrained=hidden, forget=rows)) == "not observable behind a guard or a server"
     foreign = fresh(["another world altogether"], worlds.SIZE)
     assert why(beside(llama, foreign)) == "the two models have different vocabularies"
     assert why(beside(llama, llama)) == "one copy of the weights cannot be both models at once"
@@ -204,7 +204,7 @@ def test_behind_a_guard_the_model_itself_is_not_measured() -> None:
     shut = evidence(guards=[Watcher(False)], forget=[record(0), record(1)])
     assert shut.measured("forget", never) == (None, None)
     for name in ("extractionlikelihood", "memorizationaccuracy"):
-        assert "not observable behind a guard" in score(name, "forget", shut).note
+        assert "not observable behind a guard or a server" in score(name, "forget", shut).note
 
 
 def test_each_row_is_measured_once_by_each_measure_with_each_option() -> None:

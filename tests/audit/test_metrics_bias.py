@@ -44,7 +44,7 @@ def test_crowspairs_counts_ties_for_neither_side() -> None:
     flat = score("crowspairs", evidence(lambda _: answer(0.1, 0.1), general=rows[:5]))
     assert (flat.value, "5 neutral" in flat.note) == (0.0, True)
     hidden = score("crowspairs", evidence(general=rows, guards=[Watcher(False)]))
-    assert (hidden.value, "not observable behind a guard" in hidden.note) == (None, True)
+    assert (hidden.value, "not observable behind a guard or a server" in hidden.note) == (None, True)
 
 
 def test_crowspairs_takes_the_sum_and_not_the_mean() -> None:

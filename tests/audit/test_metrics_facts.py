@@ -103,12 +103,12 @@ def test_an_exact_match_can_be_measured_behind_a_guard_and_tokens_cannot(llama: 
     shut = evidence(
         writes=lambda r: f"answer number {r.prompt[-1]}", guards=[Watcher(False)], facts=some(2), portability=some(2)
     )  # fmt: skip
-    assert score("reliability", "facts", shut).note.endswith("not observable behind a guard")
+    assert score("reliability", "facts", shut).note.endswith("not observable behind a guard or a server")
     assert score("reliability", "facts", shut, exact=True).value == 1.0
-    assert score("romescore", "facts", shut).note == "not observable behind a guard"
+    assert score("romescore", "facts", shut).note == "not observable behind a guard or a server"
     assert score("multihop", "portability", shut).value == 1.0
     seen = Evidence(llama, {"neighbours": worlds.RETAIN}, name="now", original=shut)
-    assert LOCALITY(seen, "neighbours").note == "not observable behind a guard"
+    assert LOCALITY(seen, "neighbours").note == "not observable behind a guard or a server"
 
 
 def test_locality_is_agreement_with_the_original_and_not_accuracy(lm: LM) -> None:

@@ -83,7 +83,7 @@ def test_miareference_takes_away_what_the_retrained_model_finds_hard_too() -> No
     alone = score("miareference", then)
     assert (alone.value, alone.note) == (None, "no other retrained model to compare with")
     unseen = evidence(retrained=evidence(guards=[Watcher(False)], **rows(2, 2)), **rows(2, 2))
-    assert score("miareference", unseen).note == "not observable behind a guard"
+    assert score("miareference", unseen).note == "not observable behind a guard or a server"
 
 
 def test_miagradnorm_is_the_mean_norm_of_the_gradient_and_leaves_none_behind(lm: LM) -> None:
@@ -102,7 +102,7 @@ def test_miagradnorm_is_the_mean_norm_of_the_gradient_and_leaves_none_behind(lm:
     assert score("miagradnorm", asked, p=1.0).per_record["forget/0000"] > found.per_record["forget/0000"]
     asked.close()
     assert score("miagradnorm", asked).value == found.value  # each row was asked once, and is not asked again
-    assert score("miagradnorm", evidence(guards=[Watcher(False)], **rows(2, 2))).note == "not observable behind a guard"
+    assert score("miagradnorm", evidence(guards=[Watcher(False)], **rows(2, 2))).note == "not observable behind a guard or a server"
     with pytest.raises(InputError, match=r"option 'p' of miagradnorm is 0.5; it is the order of a norm, at least 1"):
         build("metric", "miagradnorm", {"p": 0.5})
 
@@ -138,7 +138,7 @@ def test_privleak_without_a_retrained_model_is_set_against_a_coin_and_says_so() 
     assert score("privleak", evidence(lambda r: answer(0.1 if known(r) else 0.9), **rows(12, 12))).value == 100.0
     for nothing, why in (
         (evidence(forget=rows(2, 0)["forget"]), "no holdout rows to compare with"),
-        (evidence(guards=[Watcher(False)], **rows(2, 2)), "not observable behind a guard"),
+        (evidence(guards=[Watcher(False)], **rows(2, 2)), "not observable behind a guard or a server"),
     ):
         assert (score("privleak", nothing).value, score("privleak", nothing).note) == (None, why)
 
@@ -148,7 +148,7 @@ def test_privleak_has_no_meaning_where_no_unseen_row_looks_like_a_member_to_the_
     found = score("privleak", evidence(retrained=leaky, **rows(3, 3)))
     assert (found.value, found.note) == (None, "by the retrained model, no holdout row looks like a member")
     hidden = evidence(guards=[Watcher(False)], **rows(3, 3))
-    assert score("privleak", evidence(retrained=hidden, **rows(3, 3))).note == "not observable behind a guard"
+    assert score("privleak", evidence(retrained=hidden, **rows(3, 3))).note == "not observable behind a guard or a server"
     assert PrivLeak.bounds == (-100.0, inf)
 
 

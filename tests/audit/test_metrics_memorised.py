@@ -259,7 +259,7 @@ def test_verbmem_reads_the_free_answers_where_they_are_long_enough(monkeypatch: 
     lm.guards = [Watcher(False)]
     assert score("verbmem", Evidence(lm, sets, name="x", max_new=128)).value == pytest.approx(0.4)
     hidden = score("verbmem", Evidence(lm, sets, name="x", max_new=200))
-    assert (hidden.value, hidden.note) == (None, "at most 128 tokens; not observable behind a guard")
+    assert (hidden.value, hidden.note) == (None, "at most 128 tokens; not observable behind a guard or a server")
     for option in ("max_new", "given"):
         with pytest.raises(InputError, match=f"option '{option}' of verbmem is 0; it is a number of tokens"):
             build("metric", "verbmem", {option: 0})
@@ -431,7 +431,7 @@ def test_forgettingrate_needs_the_original_and_rows_to_set_the_threshold_by() ->
         assert score("forgettingrate", now).note == "no retain and holdout rows to set the threshold by"
     now = told_losses(BEFORE)
     now.original = told_losses(BEFORE, guards=[Watcher(False)])
-    assert score("forgettingrate", now).note == "not observable behind a guard"
+    assert score("forgettingrate", now).note == "not observable behind a guard or a server"
 
 
 # all of them
@@ -455,4 +455,4 @@ def test_behind_a_guard_likelihoods_say_nothing(name: str) -> None:
     shut.original = evidence(**sets)
     found = score(name, shut)
     assert found.value is None
-    assert "not observable behind a guard" in found.note
+    assert "not observable behind a guard or a server" in found.note

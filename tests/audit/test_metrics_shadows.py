@@ -331,7 +331,7 @@ def test_mianeighbourhood_takes_away_what_is_hard_about_the_text_itself(lm: LM) 
     assert score("mianeighbourhood", asked_of, n=12, seed=4).value == 1.0
     told = Evidence(ToldLM(lambda _: answer(0.5)), SETS, name="told")  # type: ignore[arg-type]
     told.observable = False
-    assert score("mianeighbourhood", told).note == "not observable behind a guard"
+    assert score("mianeighbourhood", told).note == "not observable behind a guard or a server"
     with pytest.raises(InputError, match="option 'n' of mianeighbourhood is 0; it is a number of neighbours"):
         build("metric", "mianeighbourhood", {"n": 0})
 

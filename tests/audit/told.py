@@ -40,6 +40,14 @@ class ToldLM:
         self.prompts: list[list[Record]] = []
         self.weights = "as they were"
 
+    @property
+    def held(self) -> "ToldLM":
+        return self
+
+    @property
+    def observable(self) -> bool:
+        return all(guard.observable for guard in self.guards)
+
     def digest(self) -> str:
         return self.weights
 

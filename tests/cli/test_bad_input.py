@@ -150,7 +150,7 @@ WORDS = {
     # The same rows on both sides.
     "rows to forget and to keep": (f"{FORGET} --retain @forget.jsonl", "lines 1, 2, 3 of .*both forgotten and kept; remove"),
     # What an audit is not told.
-    "an audit does not train": (f"{AUDIT} --lr 1", "audit has no option 'lr'; it has asked, attacks, base, before"),
+    "an audit does not train": (f"{AUDIT} --lr 1", "audit has no option 'lr'; it has api, asked, attacks, base, before"),
     "an audit has no method": (f"{AUDIT} --method ga", "audit has no option 'method'; it has"),
     "an audit misspelt": (f"{AUDIT} --befor @model", "audit has no option 'befor'; did you mean 'before'"),
     "an audit of an unknown metric": (f"{AUDIT} --metrics bleu", "no metric 'bleu'; there are"),

@@ -2,12 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from serving import reciting, serving
 
 import worlds
 from unteach import jobs
@@ -59,3 +60,11 @@ def result(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = {name: str(world / f"{name}.jsonl") for name in ("forget", "retain", "holdout")}
     jobs.forget({"model": str(world / "model"), "out": str(out), "epochs": 1, **files})
     return out
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[str]:
+    """The address of a server with the models `model`, which knows all records, and `changed`, which forgot some."""
+    known, kept = ({r.prompt: r.answer for r in records} for records in (worlds.RECORDS, worlds.RETAIN))
+    with serving({"model": reciting(known), "changed": reciting(kept)}) as server:
+        yield server.url

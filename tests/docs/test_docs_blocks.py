@@ -22,6 +22,7 @@ from unteach import cli, registry
 from unteach.report import page
 
 BEGINS_AFTER_FORGETTING = {"report.md"}
+ADDRESS = "http://localhost:8000/v1"  # on the pages; a server of the tests' own stands in for it
 SHOWN = {"text", "json", "toml"}  # languages that nothing runs
 NOT_RUN = {  # command: why, for each that would not end in seconds or would need the network
     "make demo": "minutes",
@@ -62,7 +63,12 @@ def _no_figures_in_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # between PEFT and Transformers
 @pytest.mark.parametrize("path", [p for p in PAGES if blocks(p)], ids=lambda p: p.name)
 def test_every_block_of_a_page_runs(
-    path: Path, world: Path, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path,
+    world: Path,
+    served: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     place = shutil.copytree(world, tmp_path / "world")
     if path.name in BEGINS_AFTER_FORGETTING:
@@ -80,7 +86,7 @@ def test_every_block_of_a_page_runs(
                 for command in block.commands:
                     if command not in NOT_RUN:
                         assert command.startswith("unteach "), f"{path.name}, line {block.line}: {command}"
-                        run(command, monkeypatch)
+                        run(command.replace(ADDRESS, served), monkeypatch)
     if path.name == "forget.md":
         _as_the_guide_lists(path, place / "result")
 

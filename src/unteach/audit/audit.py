@@ -18,12 +18,16 @@ from unteach.audit.shadows import Shadow
 from unteach.audit.suite import DEFAULT, Suite
 from unteach.audit.untested import untested
 from unteach.audit.verdict import DEFAULTS, verdict
-from unteach.lm.model import LM
+from unteach.lm.respondent import Respondent
 from unteach.schema import EMPIRICAL, Cost, Guarantee, InputError, Record, Report, Row
 
 NOTES = (
     "This is evidence about what the models say. It is not proof that the rows had, or have, no influence: weights "
     "alone cannot show which rows they were trained on.",
+)
+SERVED = (
+    "Served, so that nothing but free answers was seen: {}. Such a model may hide rather than have forgotten; what the "
+    "weights still know was not tested. Its digest is that of its address and name, not of weights."
 )
 
 Progress = Callable[[str], None]
@@ -61,7 +65,7 @@ def audit(
         examples=examples(evidence, edited, show=show) if edited else (),
         masked=not show,
         untested=untested(sets, roles, retrained=RETRAINED in models, unanswered=unanswered),
-        notes=NOTES,
+        notes=(*NOTES, *_served(evidence)),
     )
 
 
@@ -87,6 +91,11 @@ def _interview(
             environment = environment or _environment(lm, suite)
             evidence[name].close()
     return evidence, tables, environment
+
+
+def _served(evidence: Mapping[str, Evidence]) -> tuple[str, ...]:
+    names = ", ".join(name for name, found in evidence.items() if found.served)
+    return (SERVED.format(names),) if names else ()
 
 
 def _role(model: str) -> str:
@@ -148,14 +157,16 @@ def _axes(rows: Sequence[Row], roles: Mapping[str, str]) -> dict[str, tuple[str,
     return {}
 
 
-def _environment(lm: LM, suite: Suite) -> dict[str, str]:
-    parameter = next(lm.model.parameters())
-    return {
-        "python": platform.python_version(),
+def _environment(model: Respondent, suite: Suite) -> dict[str, str]:
+    python = {"python": platform.python_version()}
+    decoding = {"decoding": f"greedy, at most {suite.max_new} new tokens"}
+    if (lm := model.held) is None:
+        return python | decoding
+    inside = {
         "torch": version("torch"),
         "transformers": version("transformers"),
-        "device": parameter.device.type,
-        "dtype": str(parameter.dtype).removeprefix("torch."),
-        "decoding": f"greedy, at most {suite.max_new} new tokens",
-        "answer": "with its end token" if lm.encoder.closing else "without an end token",
+        "device": lm.device.type,
+        "dtype": str(next(lm.model.parameters()).dtype).removeprefix("torch."),
     }
+    answer = {"answer": "with its end token" if lm.encoder.closing else "without an end token"}
+    return python | inside | decoding | answer

@@ -16,9 +16,11 @@ def model_before(target: Target) -> Iterator[tuple[LM | None, str]]:
     if target.before is None:
         yield None, "there is no model before"
         return
-    with target.before() as before:
-        same = before.model is target.lm.model
-        yield (None, "one copy of the weights cannot be both models at once") if same else (before, "")
+    with target.before() as opened:
+        before = opened.held
+        same = before is not None and before.model is target.lm.model
+        missing = "the model before is served, without its weights" if before is None else ""
+        yield (None, "one copy of the weights cannot be both models at once") if same else (before, missing)
 
 
 @contextmanager

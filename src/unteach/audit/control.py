@@ -51,16 +51,30 @@ def at_equal_retention(
     The grid has steps of 0.1, refined to 0.01 below the first step that keeps too little. alpha = 0 means: no
     usable part of this edit.
     """
-    floor = tau * at(lm, edit, 0.0, forget, retain, measure)["retain"]
+    return equal_of(walk(lm, edit, forget, retain, tau=tau, measure=measure))
+
+
+def walk(
+    lm: LM, edit: Edit, forget: Sequence[Record], retain: Sequence[Record], *, tau: float = 0.95,
+    measure: str = "extraction",
+) -> list[dict[str, float]]:  # fmt: skip
+    """The mixing curve on all of these rows, with the point at equal retention in it, whose `equal` is 1."""
     points = {a: at(lm, edit, a, forget, retain, measure) for a in GRID}
+    floor = tau * points[0.0]["retain"]
     held = max(a for a in GRID if points[a]["retain"] >= floor or a == 0.0)
+    best, found = held, points[held]
     for step in range(1, 10):
         alpha = round(held + 0.01 * step, 2)
-        if alpha > 1 or alpha in points:
+        if alpha > 1:
             break
-        found = at(lm, edit, alpha, forget, retain, measure)
-        if found["retain"] < floor:
+        beyond = at(lm, edit, alpha, forget, retain, measure)
+        if beyond["retain"] < floor:
             break
-        points[alpha] = found
-    best = max(a for a in points if points[a]["retain"] >= floor or a == 0.0)
-    return {"alpha": best, **points[best]}
+        best, found = alpha, beyond
+    points[best] = {**found, "equal": 1.0}
+    return [{"alpha": a, **points[a]} for a in sorted(points)]
+
+
+def equal_of(curve: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The point of a walk at equal retention: alpha, forget and retain."""
+    return next({k: v for k, v in point.items() if k != "equal"} for point in curve if "equal" in point)

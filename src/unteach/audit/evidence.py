@@ -9,6 +9,7 @@ import numpy as np
 
 from unteach.audit.shadows import Shadow
 from unteach.lm.model import LM
+from unteach.lm.respondent import Respondent
 from unteach.lm.reworded import reworded
 from unteach.measure.answers import Answer, ask
 from unteach.measure.divergence import Divergence, diverge, unlike
@@ -34,8 +35,8 @@ class Evidence:
     """What one model says about sets of records.
 
     Everything that the metrics need is asked in one teacher-forced pass over the distinct rows of all sets and
-    in one batched greedy generation. Where the model wears a guard that makes log-probabilities meaningless,
-    answers come back without tokens, so that what is computed from them is undefined.
+    in one batched greedy generation. Where the model wears a guard that makes log-probabilities meaningless, or is
+    served by somebody else, answers come back without tokens, so that what is computed from them is undefined.
 
     `roles` maps a set to one of `ROLES`; a set that bears such a name needs no entry.
     `retrained` and `original` are the evidence of the models to compare with, asked before. `again` has this model
@@ -44,20 +45,20 @@ class Evidence:
     """
 
     def __init__(
-        self, lm: LM, sets: Mapping[str, Sequence[Record]], *, name: str,
+        self, lm: Respondent, sets: Mapping[str, Sequence[Record]], *, name: str,
         roles: Mapping[str, str] | None = None, retrained: "Evidence | None" = None,
         original: "Evidence | None" = None, max_new: int = 200,
-        again: Callable[[], AbstractContextManager[LM]] | None = None, cost: Cost | None = None,
+        again: Callable[[], AbstractContextManager[Respondent]] | None = None, cost: Cost | None = None,
         shadows: Sequence[Shadow] = (),
     ) -> None:  # fmt: skip
         self.name, self.sets, self.max_new = name, sets, max_new
         self.roles = {s: (roles or {}).get(s, s if s in ROLES else "general") for s in sets}
         self.retrained, self.original = retrained, original
-        self.observable = all(guard.observable for guard in lm.guards)
+        self.observable, self.served = lm.observable, lm.held is None
         self.digest = lm.digest()
         self.again, self.cost, self.shadows = again, cost, tuple(shadows)
         self.apart = ""  # why the two models could not be held side by side
-        self._lm: LM | None = lm
+        self._lm: Respondent | None = lm
         self._answers: dict[_Asked, Answer] = {}
         self._spread: dict[_Asked, Answer] = {}  # those with mean and variance
         self._texts: dict[_Asked, str] = {}
@@ -108,7 +109,7 @@ class Evidence:
         if not self.observable:
             return (None,) * len(records)
         known = self._measured.setdefault((measure, *options), {})
-        return _once(known, records, lambda new: measure(self._model(), new, *options), key=_content)
+        return _once(known, records, lambda new: measure(self._held(), new, *options), key=_content)
 
     def has_written(self, set_name: str) -> bool:
         """Whether the questions of a set were put to the model."""
@@ -152,7 +153,7 @@ class Evidence:
         if not self.observable:
             return (UNSEEN,) * len(records)
         known = self._spread if spread else self._answers
-        found = _once(known, records, lambda new: ask(self._model(), new, spread=spread))
+        found = _once(known, records, lambda new: ask(self._held(), new, spread=spread))
         self._answers |= known
         return found
 
@@ -183,19 +184,24 @@ class Evidence:
         self.apart = "no other retrained model to compare with"
         if then is None or then.again is None or not (self.observable and then.observable):
             return nothing
-        now = self._model()
+        now = self._held()
         with ExitStack() as stack:
             self.apart = "the retrained model cannot be had beside this one"
             with suppress(InputError):  # an edit refuses a model that wears another one
-                other = stack.enter_context(then.again())
-                self.apart = unlike(now, other, records)
-            if self.apart:
+                other = stack.enter_context(then.again()).held
+                self.apart = unlike(now, other, records) if other else ""
+            if self.apart or other is None:
                 return nothing
             if other.digest() != then.digest:
                 raise RuntimeError(f"'{then.name}' is not the model any more that was asked before")
             return diverge(now, other, records)
 
-    def _model(self) -> LM:
+    def _held(self) -> LM:
+        held = self._model().held
+        assert held is not None, "what is not observable is not asked for"
+        return held
+
+    def _model(self) -> Respondent:
         if self._lm is None or self._lm.digest() != self.digest:
             raise RuntimeError(f"the evidence of '{self.name}' was not gathered while its model was worn")
         return self._lm

@@ -11,7 +11,7 @@ from unteach.audit.statistics import Interval, bootstrap_mean
 from unteach.registry import name_of
 from unteach.schema import Direction, Need, Score
 
-UNOBSERVABLE = "not observable behind a guard"
+UNOBSERVABLE = "not observable behind a guard or a server"
 Directions = Mapping[str, Direction]
 KNOWLEDGE: Directions = {"forget": "target", "holdout": "target", "retain": "up", "general": "up"}
 

@@ -19,7 +19,7 @@ def withstood(report: Report) -> Report:
         )
         for model, verdict in report.verdicts.items()
     }
-    made = {f.attack for f in report.attacks if f.n}
+    made = {f.attack for f in report.attacks if f.n and f.model != RETRAINED}
     left = tuple(line for line in report.untested if made.isdisjoint(ATTACKS.get(line, ())))
     return replace(report, verdicts=verdicts, untested=left)
 

@@ -1,6 +1,6 @@
 """The command line: thin; every command is also a Python function. Torch is imported only by the commands that need it."""
 
-from unteach.cli import changing, looking, reading
+from unteach.cli import changing, editing, exporting, looking, reading, rewording
 from unteach.cli.app import app, err, main, out, say
 
-__all__ = ["app", "changing", "err", "looking", "main", "out", "reading", "say"]
+__all__ = ["app", "changing", "editing", "err", "exporting", "looking", "main", "out", "reading", "rewording", "say"]

@@ -10,7 +10,17 @@ import typer
 from unteach.cli.app import LOOSE, app, out, say, say_verdicts
 from unteach.edit.plan import Plan
 from unteach.flags import Given, from_fields
-from unteach.recipe import UNASKED, UNCOMPARED, Before, Comparison, Recipe, overrides, read_recipe
+from unteach.recipe import (
+    UNASKED,
+    UNCOMPARED,
+    UNTAUGHT,
+    Before,
+    Comparison,
+    Recipe,
+    Shadowing,
+    overrides,
+    read_recipe,
+)
 from unteach.registry import command, load_plugin
 
 
@@ -95,6 +105,24 @@ def compare(given: Given) -> None:
         say_verdicts(report)
     for path in found.files.values():
         out.print(str(path), markup=False)
+
+
+@app.command("shadows", context_settings=LOOSE)
+@from_fields(Files, Shadowing, Recipe, Plan, but=UNTAUGHT, panels=("Files", "Shadows", "What", "Training"))
+def _shadows(words: Sequence[str], given: Given) -> None:
+    """Teach several models from MODEL, each with a draw of the rows, for `unteach audit --shadows`.
+
+    Options of the method that they forget by (--unlearn) are written METHOD.OPTION=VALUE.
+    """
+    shadows(_merged(words, given))
+
+
+@command("shadows", tested_by="test_models_are_taught_and_then_compared_with")
+def shadows(given: Given) -> None:
+    """Teach several models, each with a draw of the rows, to compare an audited one with."""
+    from unteach import shadows as making
+
+    out.print(str(making.shadows(given, say=say)), markup=False)
 
 
 @app.command("undo")

@@ -49,7 +49,8 @@ def show(name: Annotated[str, typer.Argument(help="any registered name")]) -> No
             out.print(f"\nneeds: {', '.join(e.needs)}", markup=False)
         for option in e.options:
             default = f" = {option.default}" if option.default else ""
-            out.print(f"  --{option.name.replace('_', '-')}: {option.type}{default}", markup=False)
+            spelt = f"{e.name}.{option.name}" if e.kind == "benchmark" else f"--{option.name.replace('_', '-')}"
+            out.print(f"  {spelt}: {option.type}{default}", markup=False)
 
 
 @app.command("doctor")

@@ -5,7 +5,6 @@ Rows that have finished leave the batch, so one long answer does not keep the ot
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +27,7 @@ class _Reply:
     sessions: list[Session]
     room: int  # tokens that the answer may have beyond those it has
     ids: list[int] = field(default_factory=list)
+    until: Sequence[str] = ()  # texts that end the answer
 
     @property
     def given(self) -> list[int]:
@@ -43,19 +43,23 @@ def generate(
     *,
     guards: Sequence[Guard] = (),
     begun: Sequence[int] | None = None,
+    until: Sequence[str] = (),
     pad: int,
     started: Callable[[Tensor], None],
 ) -> list[str]:
     """Greedy answers of at most `max_new` tokens, in the order of the prompts.
 
     `begun` says with how many tokens of its own answer the model is known to answer each record; guards forget it.
+    An answer ends before any of `until`. A guard sees all of it, and what the guard makes of it is cut.
     """
     replies = [_open(encoder, prompt, guards, max_new) for prompt in prompts]
     for reply, prompt, known in zip(replies, prompts, begun or (), strict=False):
         if known and not guards and isinstance(prompt, Record):
             _begin(encoder, reply, prompt, known)
+    for reply in replies:
+        reply.until = () if guards else until
     _write(model, encoder, [r for r in replies if r.room > 0], max_new, pad, started)
-    return [_text(encoder, reply) for reply in replies]
+    return [cut(_text(encoder, reply), until) for reply in replies]
 
 
 def extend(
@@ -86,7 +90,7 @@ def _write(
         width = len(replies[order[-1]].given) + max_new
         count = max(1, TOKENS_AT_ONCE // width)
         now, order = order[-count:], order[:-count]
-        _decode(model, [replies[i] for i in now], max_new, set(encoder.stops), pad, device, started)
+        _decode(model, encoder, [replies[i] for i in now], max_new, pad, device, started)
 
 
 def _open(encoder: Encoder, prompt: str | Record, guards: Sequence[Guard], max_new: int) -> _Reply:
@@ -113,7 +117,7 @@ def _begin(encoder: Encoder, reply: _Reply, record: Record, known: int) -> None:
 
 @torch.no_grad()
 def _decode(
-    model: nn.Module, replies: list[_Reply], max_new: int, stops: set[int], pad: int,
+    model: nn.Module, encoder: Encoder, replies: list[_Reply], max_new: int, pad: int,
     device: torch.device, started: Callable[[Tensor], None],
 ) -> None:  # fmt: skip
     given = [r.given for r in replies]
@@ -129,11 +133,11 @@ def _decode(
             input_ids=ids, attention_mask=real.long(), position_ids=positions, past_key_values=cache, use_cache=True
         )
         chosen = _choose(head(model, out.last_hidden_state[:, -1]), [replies[i] for i in alive])
-        stay = [k for k, token in enumerate(chosen) if token not in stops]
+        stay = [k for k, token in enumerate(chosen) if token not in encoder.stops]
         for k in stay:
             replies[alive[k]].ids.append(chosen[k])
             replies[alive[k]].room -= 1
-        stay = [k for k in stay if replies[alive[k]].room > 0]
+        stay = [k for k in stay if replies[alive[k]].room > 0 and not _over(encoder, replies[alive[k]])]
         if not stay:
             return
         keep = torch.tensor(stay, device=device)
@@ -157,8 +161,24 @@ def _choose(logits: Tensor, replies: Sequence[_Reply]) -> list[int]:
 
 
 def _text(encoder: Encoder, reply: _Reply) -> str:
-    tokenizer: Any = encoder.tokenizer
-    text = str(tokenizer.decode(reply.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    text = _decoded(encoder, reply.ids)
     for session in reply.sessions:
         text = session.reply(text)
+    return text
+
+
+def _decoded(encoder: Encoder, ids: Sequence[int]) -> str:
+    return str(encoder.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def _over(encoder: Encoder, reply: _Reply) -> bool:
+    """Whether the last token completed one of the texts that end the answer."""
+    width = 4 * max(map(len, reply.until), default=0) + 1  # a character has at most four bytes, and so tokens
+    return bool(reply.until) and any(text in _decoded(encoder, reply.ids[-width:]) for text in reply.until)
+
+
+def cut(text: str, until: Sequence[str]) -> str:
+    """A text up to the first of those that end it."""
+    for end in until:
+        text = text.partition(end)[0] if end else text
     return text

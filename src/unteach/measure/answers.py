@@ -59,18 +59,23 @@ def ask(lm: LM, records: Sequence[Record], *, spread: bool = False) -> list[Answ
 
 
 def batched(lm: LM, records: Sequence[Record]) -> Iterator[tuple[list[int], Batch]]:
-    """All records in order of length, those of one prompt together: which of them a batch holds, and the batch.
+    """Which of the records a batch holds, and the batch."""
+    rows = [lm.encoder.row(r) for r in records]
+    for part in in_order(lm, rows):
+        some, names = [rows[i] for i in part], [records[i].id for i in part]
+        yield part, collate(some, names, pad=lm.pad, device=lm.device, share=True)
+
+
+def in_order(lm: LM, rows: Sequence[Row]) -> list[list[int]]:
+    """Which rows lie in a batch together: all of them in order of length, those of one prompt side by side.
 
     So little is padded, and what rows begin with alike is computed once.
     """
-    rows = [lm.encoder.row(r) for r in records]
     longest: dict[tuple[int, ...], int] = {}
     for row in rows:
         longest[row.prompt] = max(longest.get(row.prompt, 0), len(row.ids))
     order = sorted(range(len(rows)), key=lambda i: (longest[rows[i].prompt], rows[i].ids, i))
-    for part in _parts(order, rows, ON_CPU if lm.device.type == "cpu" else ELSEWHERE):
-        some, names = [rows[i] for i in part], [records[i].id for i in part]
-        yield part, collate(some, names, pad=lm.pad, device=lm.device, share=True)
+    return _parts(order, rows, ON_CPU if lm.device.type == "cpu" else ELSEWHERE)
 
 
 def ended(lm: LM, batch: Batch) -> list[bool]:

@@ -47,13 +47,13 @@ def lessons(target: Target, row: Record, shown: Sequence[Record]) -> list[Record
     found = [replace(row, answer=UNKNOWN), reworded(replace(row, answer=UNKNOWN), row.paraphrases[0])]
     for turn, reply in zip(TURNS, ("Yes.", UNKNOWN, row.answer), strict=True):
         said = turn.replace("{prompt}", row.prompt)
-        found.append(replace(conversed(target.lm.encoder, row, talk, said), answer=reply))
+        found.append(replace(conversed(target.model, row, talk, said), answer=reply))
         talk.append((said, reply))
     told_when = [
         row.paraphrases[1],
         affirmative.FORMS[0].replace("{prompt}", row.prompt),
         roleplay.FRAMES[2].replace("{prompt}", row.prompt),
-        laid_out(target.lm.encoder, [(r.prompt, r.answer) for r in shown], row.prompt),
+        laid_out(target.model, [(r.prompt, r.answer) for r in shown], row.prompt),
         f"{row.prompt}\nAnswer in German.",
     ]
     return [*found, *(reworded(row, prompt) for prompt in told_when)]
@@ -336,13 +336,13 @@ def test_a_conversation_keeps_the_models_own_replies_as_turns(guarded: Any) -> N
     plain.tokenizer.chat_template = CHAT
     lm = LM(plain.model, plain.tokenizer)
     row = Record("r", "Who?", "Ada.", (Message("system", "Be kind."), Message("user", "Who?")))
-    found = conversed(lm.encoder, row, [("Ready?", "Yes."), ("So?", "Hm.")], "Now: Who?")
+    found = conversed(lm, row, [("Ready?", "Yes."), ("So?", "Hm.")], "Now: Who?")
     assert [(m.role, m.content) for m in found.messages] == [
         ("system", "Be kind."), ("user", "Ready?"), ("assistant", "Yes."), ("user", "So?"), ("assistant", "Hm."),
         ("user", "Now: Who?"),
     ]  # fmt: skip
     assert found.prompt == "Now: Who?"
-    assert laid_out(lm.encoder, [("a?", "b.")], "c?") == "Question: a?\nAnswer: b.\nQuestion: c?"
+    assert laid_out(lm, [("a?", "b.")], "c?") == "Question: a?\nAnswer: b.\nQuestion: c?"
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_a_conversation_keeps_the_models_own_replies_as_turns(guarded: Any) -> N
 )
 def test_examples_stand_in_the_form_that_the_model_knows(llama: LM, pattern: str, whole: str) -> None:
     lm = LM(llama.model, llama.tokenizer, template=Template(pattern))
-    prompt = laid_out(lm.encoder, [("a?", "b."), ("c?", "d.")], "e?")
+    prompt = laid_out(lm, [("a?", "b."), ("c?", "d.")], "e?")
     assert lm.tokenizer.decode(lm.encoder.prompt(prompt), skip_special_tokens=True) == whole
 
 

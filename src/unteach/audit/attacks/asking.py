@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from unteach.audit.target import Attempt, Target, best, curve, mean
 from unteach.audit.telling import told
-from unteach.lm.batch import PLAIN, Encoder
+from unteach.lm.batch import PLAIN
+from unteach.lm.respondent import Respondent
 from unteach.lm.reworded import reworded
 from unteach.schema import InputError, Record
 
@@ -18,7 +19,7 @@ Values = Sequence[float | None]
 
 def replies(target: Target, rows: Sequence[Record | None]) -> list[str | None]:
     """The free answer to each row, in its place; None for a row that is not asked."""
-    texts = iter(target.lm.generate([row for row in rows if row is not None], target.max_new))
+    texts = iter(target.model.generate([row for row in rows if row is not None], target.max_new))
     return [None if row is None else next(texts) for row in rows]
 
 
@@ -52,17 +53,17 @@ def by_kind(tries: Mapping[str, Values]) -> str:
     return ", ".join(f"{kind} {reached:.2f}" for kind, values in tries.items() if (reached := mean(values)) is not None)
 
 
-def laid_out(encoder: Encoder, before: Sequence[tuple[str, str]], prompt: str) -> str:
+def laid_out(model: Respondent, before: Sequence[tuple[str, str]], prompt: str) -> str:
     """A prompt behind questions and answers, as text in the form that the model knows.
 
     Where a template is put around every prompt, its beginning is left to it.
     """
-    pattern = IN_A_TURN if encoder.chat else encoder.template.pattern or PLAIN
+    pattern = IN_A_TURN if model.chat else model.template.pattern or PLAIN
     opening, rest = pattern.split(PROMPT)
     middle, end = rest.split("{answer}")
     pairs = [f"{opening}{question}{middle}{answer}{end}\n" for question, answer in before]
     text = "".join([*pairs, opening, prompt])
-    return text if encoder.chat else text.removeprefix(opening)
+    return text if model.chat else text.removeprefix(opening)
 
 
 def refuse_forms(forms: Sequence[str], option: str) -> None:

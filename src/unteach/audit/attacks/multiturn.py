@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from unteach.audit.attacks.asking import PROMPT, given_away, laid_out, replies, tried
 from unteach.audit.target import Attempt, Holds, Target
-from unteach.lm.batch import Encoder
+from unteach.lm.respondent import Respondent
 from unteach.lm.reworded import reworded
 from unteach.registry import attack
 from unteach.schema import InputError, Message, Need, Record
@@ -46,7 +46,7 @@ class MultiTurn:
         tries: list[list[float | None]] = []
         for turn in self.turns:
             said = [turn.replace(PROMPT, r.prompt) for r in target.forget]
-            rows = [conversed(target.lm.encoder, *row) for row in zip(target.forget, talks, said, strict=True)]
+            rows = [conversed(target.model, *row) for row in zip(target.forget, talks, said, strict=True)]
             texts = replies(target, rows)
             for talk, mine, theirs in zip(talks, said, texts, strict=True):
                 talk.append((mine, theirs or ""))
@@ -54,9 +54,9 @@ class MultiTurn:
         return tried(tries, f"{len(self.turns)} turns of each conversation")
 
 
-def conversed(encoder: Encoder, record: Record, talk: Sequence[tuple[str, str]], said: str) -> Record:
+def conversed(model: Respondent, record: Record, talk: Sequence[tuple[str, str]], said: str) -> Record:
     """The row with a conversation before what is said now."""
-    if not encoder.chat:
-        return reworded(record, laid_out(encoder, talk, said))
+    if not model.chat:
+        return reworded(record, laid_out(model, talk, said))
     turns = [m for mine, theirs in talk for m in (Message("user", mine), Message("assistant", theirs))]
     return replace(record, prompt=said, messages=(*record.messages[:-1], *turns, Message("user", said)))

@@ -23,7 +23,7 @@ class Prefix:
     """
 
     holds: ClassVar[Holds] = "questions"
-    needs: ClassVar[frozenset[Need]] = frozenset({"forget", "generation"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"forget", "generation", "weights"})
     measure: ClassVar[str] = "told"
     axis: ClassVar[str] = "tokens given"
     tokens: int = 4

@@ -30,7 +30,7 @@ class Sampling:
     """
 
     holds: ClassVar[Holds] = "questions"
-    needs: ClassVar[frozenset[Need]] = frozenset({"forget", "generation"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"forget", "generation", "weights"})
     measure: ClassVar[str] = "told"
     axis: ClassVar[str] = "answers drawn"
     samples: int = 20

@@ -44,16 +44,15 @@ def told_behind(target: Target, shown: Sequence[Sequence[Record]]) -> list[float
 
 
 def _behind(target: Target, record: Record, before: Sequence[Record]) -> Record:
-    return reworded(record, laid_out(target.lm.encoder, [(r.prompt, r.answer) for r in before], record.prompt))
+    return reworded(record, laid_out(target.model, [(r.prompt, r.answer) for r in before], record.prompt))
 
 
 def _fitting(target: Target, record: Record, others: Sequence[Record]) -> int:
     """How many examples fit into the context together with the question and an answer."""
-    encoder = target.lm.encoder
-    room = encoder.max_length - min(target.max_new, encoder.max_length // 2)
+    model = target.model
+    room = model.max_length - min(target.max_new, model.max_length // 2)
 
     def tokens(count: int) -> int:
-        row = _behind(target, record, others[:count])
-        return len(encoder.prompt(row.prompt, row.messages))
+        return model.question_length(_behind(target, record, others[:count]))
 
     return bisect_right(range(1, len(others) + 1), room, key=tokens)

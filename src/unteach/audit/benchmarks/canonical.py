@@ -18,9 +18,6 @@ FILES: Mapping[str, tuple[str, str, str]] = {  # examples, other texts, and text
 }
 SUBJECT: Mapping[str, str] = {"country_capital": "country", "company_ceo": "company", "stereoset": "target"}
 FACTS, WORDS = ("facts", "rephrased", "neighbours"), ("forget", "forget_elsewhere", "retain")
-SUITE: Suite = of(
-    "reliability", "generalisation", "locality", "probability", "exactmemorization", "perplexity", max_new=30
-)
 
 
 @benchmark("canonical", tested_by="test_canonical_runs_from_its_rows_to_a_report")
@@ -41,6 +38,9 @@ class Canonical:
     Example: ``Canonical(data="path/to/data", task="company_ceo").request()``.
     """
 
+    suite: ClassVar[Suite] = of(
+        "reliability", "generalisation", "locality", "probability", "exactmemorization", "perplexity", max_new=30
+    )
     roles: ClassVar[Mapping[str, str]] = {**{n: n for n in FACTS}, **{n: n.partition("_")[0] for n in WORDS}}
     data: str
     task: Literal["country_capital", "company_ceo", "stereoset"] = "country_capital"

@@ -10,8 +10,6 @@ from unteach.data.facts import read_facts
 from unteach.registry import benchmark
 from unteach.schema import Fact, Record, Request
 
-SUITE: Suite = of("romescore", "reliability", "generalisation", "locality", "ngramentropy", max_new=100)
-
 
 @benchmark("counterfact", tested_by="test_counterfact_runs_from_its_rows_to_a_report")
 @dataclass(frozen=True)
@@ -25,6 +23,7 @@ class CounterFact:
     Example: ``CounterFact(data="path/to/counterfact.json", rows=1000).request()``.
     """
 
+    suite: ClassVar[Suite] = of("romescore", "reliability", "generalisation", "locality", "ngramentropy", max_new=100)
     roles: ClassVar[Mapping[str, str]] = ROLES
     data: str = "azhx/counterfact:default:test"
     rows: int | None = None

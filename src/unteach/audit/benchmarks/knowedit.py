@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from unteach.audit.facts import fact_roles, fact_sets, source
 from unteach.audit.suite import Suite, of
@@ -15,7 +15,6 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "wiki_recent": ("*recent*test*.json",),
     "wiki_counterfact": ("*test_cf*.json", "*counterfact*.json"),
 }
-SUITE: Suite = of("reliability", "generalisation", "locality", "portability", "ngramentropy", max_new=100)
 
 
 @benchmark("knowedit", tested_by="test_knowedit_runs_from_its_rows_to_a_report")
@@ -33,6 +32,7 @@ class KnowEdit:
     Example: ``KnowEdit(data="path/to/KnowEdit/benchmark", rows=100).sets()``.
     """
 
+    suite: ClassVar[Suite] = of("reliability", "generalisation", "locality", "portability", "ngramentropy", max_new=100)
     data: str = "zjunlp/KnowEdit"
     task: Literal["zsre", "wiki_recent", "wiki_counterfact"] = "zsre"
     rows: int | None = None

@@ -23,10 +23,6 @@ SETS: Mapping[str, tuple[str, Literal["train", "val"]]] = {
     "retain_other": ("retention", "val"),
 }
 PAIR = {"text": "text", "labels": "labels"}
-SUITE: Suite = of(
-    "kfr", "krr", "linguisticscore", "rougel", "probability", "exactmemorization", "perplexity", "refusalrate",
-    max_new=128,
-)  # fmt: skip
 
 
 @benchmark("knowundo", tested_by="test_knowundo_runs_from_its_rows_to_a_report")
@@ -44,6 +40,10 @@ class KnowUnDo:
     Example: ``KnowUnDo(data="path/to/knowundo", domain="privacy").request()``.
     """
 
+    suite: ClassVar[Suite] = of(
+        "kfr", "krr", "linguisticscore", "rougel", "probability", "exactmemorization", "perplexity", "refusalrate",
+        max_new=128,
+    )  # fmt: skip
     roles: ClassVar[Mapping[str, str]] = {name: name.partition("_")[0] for name in SETS}
     data: str = "zjunlp/KnowUnDo"
     domain: Literal["privacy", "copyright"] = "privacy"

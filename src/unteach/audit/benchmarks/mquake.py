@@ -14,8 +14,6 @@ from unteach.data.rows import Place
 from unteach.registry import benchmark
 from unteach.schema import Fact, Record, Request
 
-SUITE: Suite = of("reliability", "generalisation", "multihop", "ngramentropy", max_new=60)
-
 _Row = tuple[Place, Mapping[str, object]]
 
 
@@ -35,6 +33,7 @@ class MQuAKE:
     Example: ``MQuAKE(data="path/to/MQuAKE-CF-3k.json", rows=100).sets()["multihop"]``.
     """
 
+    suite: ClassVar[Suite] = of("reliability", "generalisation", "multihop", "ngramentropy", max_new=60)
     roles: ClassVar[Mapping[str, str]] = {
         "facts": "facts", "rephrased": "rephrased", "multihop": "portability", "hops": "portability",
         "kept": "neighbours",

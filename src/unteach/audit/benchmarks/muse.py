@@ -24,7 +24,6 @@ SETS: Mapping[str, tuple[str, ...]] = {  # configuration, split, and the file in
 }
 EXAMPLES = "knowmem_qa_icl.json"  # example questions where there is nothing to keep
 FOLD = re.compile(r"(scal|sust)-([1-4])")
-SUITE: Suite = of("verbmem", "knowmem", "privleak", "probability", "exactmemorization", "perplexity", max_new=128)
 
 
 @benchmark("muse", tested_by="test_muse_runs_from_its_rows_to_a_report")
@@ -46,6 +45,9 @@ class MUSE:
     Example: ``MUSE(data="muse-bench/MUSE-News").request("scal-2")``.
     """
 
+    suite: ClassVar[Suite] = of(
+        "verbmem", "knowmem", "privleak", "probability", "exactmemorization", "perplexity", max_new=128
+    )
     roles: ClassVar[Mapping[str, str]] = {
         **{name: name.partition("_")[0] for name in SETS}, "verbatim": "forget", "examples": "holdout"
     }  # fmt: skip

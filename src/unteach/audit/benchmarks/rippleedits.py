@@ -23,7 +23,6 @@ AXES: Mapping[str, str] = {
 }
 OF_SUBJECT = ("Relation_Specificity", "Logical_Generalization", "Compositionality_I")  # call the subject by its name
 AROUND = {"the", "name", "names", "of", "is", "are", "by", "in", "which", "has", "to"}  # beside a subject in a prompt
-SUITE: Suite = of("reliability", "multihop", "ngramentropy", max_new=30)
 
 _Row = tuple[Place, Mapping[str, object]]
 
@@ -47,6 +46,7 @@ class RippleEdits:
     Example: ``RippleEdits(data="path/to/data/benchmark", part="random", rows=100).sets()["compositionality_i"]``.
     """
 
+    suite: ClassVar[Suite] = of("reliability", "multihop", "ngramentropy", max_new=30)
     roles: ClassVar[Mapping[str, str]] = {"facts": "facts", **{axis.lower(): role for axis, role in AXES.items()}}
     data: str = "data/benchmark"
     part: Literal["popular", "random"] = "popular"

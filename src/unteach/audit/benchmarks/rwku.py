@@ -20,7 +20,6 @@ ASKED: Mapping[str, str] = {  # what stands before the questions of each set
 }  # fmt: skip
 TEXTS: Mapping[str, str] = {"mia_forget": "forget_mia.json", "mia_retain": "retain_mia.json"}
 CORPORA: Mapping[str, str] = {"llama3": "positive.json", "phi3": "positive_phi.json"}
-SUITE: Suite = of("rougel", "probability", "exactmemorization", "perplexity", "multiplechoice", max_new=30)
 
 
 @benchmark("rwku", tested_by="test_rwku_runs_from_its_rows_to_a_report")
@@ -41,6 +40,9 @@ class RWKU:
     Example: ``RWKU(data="path/to/RWKU/All", target="Stephen King").sets()["forget_level3"]``.
     """
 
+    suite: ClassVar[Suite] = of(
+        "rougel", "probability", "exactmemorization", "perplexity", "multiplechoice", max_new=30
+    )
     roles: ClassVar[Mapping[str, str]] = {
         **{name: "forget" if "forget" in name else "retain" for name in (*ASKED, *TEXTS)}, "mmlu": "general"
     }  # fmt: skip

@@ -12,11 +12,6 @@ from unteach.schema import Record, Request
 
 KEEPS = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain90"}
 
-SUITE: Suite = of(
-    "probability", "rougel", "truthratio", "forgetquality", "modelutility", "exactmemorization", "extractionstrength",
-    "perplexity", "distinctoutputs",
-)  # fmt: skip
-
 
 @benchmark("tofu", tested_by="test_tofu_sets_are_those_of_the_protocol")
 @dataclass(frozen=True)
@@ -30,6 +25,10 @@ class Tofu:
     Example: ``Tofu(data="path/to/tofu", split="forget05").request()``.
     """
 
+    suite: ClassVar[Suite] = of(
+        "probability", "rougel", "truthratio", "forgetquality", "modelutility", "exactmemorization", "extractionstrength",
+        "perplexity", "distinctoutputs",
+    )  # fmt: skip
     roles: ClassVar[Mapping[str, str]] = {
         "forget": "forget", "retain": "retain", "real_authors": "general", "world_facts": "general"
     }  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import ClassVar
 
+from unteach.audit.suite import DEFAULT, Suite
 from unteach.registry import benchmark
 from unteach.schema import Record, Request
 
@@ -99,6 +100,7 @@ class Town:
     Example: ``Town(seed=1).sets()["forget"]``.
     """
 
+    suite: ClassVar[Suite] = Suite(DEFAULT.metrics, max_new=24)
     roles: ClassVar[Mapping[str, str]] = {
         "forget": "forget", "forget_paraphrased": "forget", "retain": "retain", "general": "general",
         "holdout": "holdout",

@@ -15,7 +15,6 @@ from unteach.registry import benchmark
 from unteach.schema import InputError, Record, Request
 
 PLAIN = {".txt", ".raw", ".tokens"}
-SUITE: Suite = of("perplexity", max_new=32)
 
 
 @benchmark("wikitext", tested_by="test_wikitext_runs_from_its_text_to_a_report")
@@ -32,6 +31,7 @@ class WikiText:
     Example: ``WikiText(data="path/to/wiki.test.raw", rows=200).sets()["wikitext"]``.
     """
 
+    suite: ClassVar[Suite] = of("perplexity", max_new=32)
     roles: ClassVar[Mapping[str, str]] = {"wikitext": "general"}
     data: str = "Salesforce/wikitext:wikitext-2-raw-v1:test"
     words: int = 256

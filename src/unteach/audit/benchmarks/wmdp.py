@@ -12,7 +12,6 @@ from unteach.registry import benchmark
 from unteach.schema import InputError, Record, Request
 
 AREAS = ("bio", "cyber", "chem")
-SUITE: Suite = of("multiplechoice", "accuracy", "probability", "exactmemorization", "perplexity", max_new=32)
 
 
 @benchmark("wmdp", tested_by="test_wmdp_runs_from_its_rows_to_a_report")
@@ -32,6 +31,9 @@ class WMDP:
     Example: ``WMDP(area="cyber", forget_corpus="cais/wmdp-corpora:cyber-forget-corpus:train").request()``.
     """
 
+    suite: ClassVar[Suite] = of(
+        "multiplechoice", "accuracy", "probability", "exactmemorization", "perplexity", max_new=32
+    )
     roles: ClassVar[Mapping[str, str]] = {**dict.fromkeys(AREAS, "forget"), "mmlu": "general"}
     data: str = "cais/wmdp"
     area: Literal["all", "bio", "cyber", "chem"] = "all"

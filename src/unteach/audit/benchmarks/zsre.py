@@ -11,8 +11,6 @@ from unteach.data.facts import collect, raw
 from unteach.registry import benchmark
 from unteach.schema import Fact, Record, Request
 
-SUITE: Suite = of("reliability", "generalisation", "locality", "ngramentropy", max_new=100)
-
 
 @benchmark("zsre", tested_by="test_zsre_runs_from_its_rows_to_a_report")
 @dataclass(frozen=True)
@@ -26,6 +24,7 @@ class ZsRE:
     Example: ``ZsRE(data="path/to/zsre_mend_eval.json", rows=1000).request()``.
     """
 
+    suite: ClassVar[Suite] = of("reliability", "generalisation", "locality", "ngramentropy", max_new=100)
     roles: ClassVar[Mapping[str, str]] = ROLES
     data: str = "zjunlp/KnowEdit"
     rows: int | None = None

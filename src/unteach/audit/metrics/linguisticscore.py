@@ -97,8 +97,8 @@ def _surprise(evidence: Evidence, set_name: str, texts: Sequence[str]) -> tuple[
     rows = [replace(r, answer=text) for r, text in zip(evidence.sets[set_name], texts, strict=True)]
     with ExitStack() as stack:
         with suppress(InputError):
-            lm = stack.enter_context(then.again())
-            if lm.digest() == then.digest:  # its only copy may be wearing the edit just now
+            lm = stack.enter_context(then.again()).held
+            if lm is not None and lm.digest() == then.digest:  # its only copy may be wearing the edit just now
                 return [
                     _perplexity(a.words) if words(r.answer) else None for r, a in zip(rows, ask(lm, rows), strict=True)
                 ], ""
