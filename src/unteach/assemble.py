@@ -34,6 +34,12 @@ def make_method(name: str, options: Mapping[str, Any], *, also: Sequence[str] = 
     return _assemble(cls, given, name, also)
 
 
+def seeded(name: str, options: Mapping[str, Any], seed: int) -> Method:
+    """The method with a seed, where it draws anything."""
+    made = make_method(name, options)
+    return make_method(name, {**options, "seed": seed}) if "seed" in settings(made) else made
+
+
 def _answers(path: Path) -> tuple[str, ...]:
     try:
         found = path.read_text(encoding="utf-8").splitlines() if path.is_file() else None

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from unteach import report as paper
-from unteach.assemble import make_method
+from unteach.assemble import seeded
 from unteach.audit.control import equal_of, walk
 from unteach.audit.models import Worn
 from unteach.edit.edit import Edit
@@ -25,7 +25,7 @@ from unteach.parts import each, going_on, team
 from unteach.recipe import Comparison, Recipe, make_comparison, options_of
 from unteach.report.atomic import folder, put
 from unteach.schema import EMPIRICAL, InputError, Report
-from unteach.sets import Say, drawn, read_sets, request_of
+from unteach.sets import Say, correctable, drawn, read_sets, request_of
 
 SETTINGS, EQUAL = "comparison.json", "equal.json"
 MEASURE = "extractionstrength"  # by which methods keep equally much, and that of the curves
@@ -82,7 +82,8 @@ def _forget(plan: Recipe, contest: Comparison, name: str, seed: int) -> str:
     request = request_of(plan, read_sets(plan, lambda _line: None))
     with opened(plan.model, plan) as lm:
         began = perf_counter()
-        edit = make_method(name, {**options_of(plan, name), "seed": seed})(lm, request)
+        method = seeded(name, options_of(plan, name), seed)
+        edit = method(lm, correctable(request, method))
         seconds = perf_counter() - began
         rows = [drawn("forget", request.forget, plan.asked), drawn("retain", request.retain, plan.asked)]
         found: dict[str, Any] = {"alpha": None, "seconds": round(seconds, 1)}

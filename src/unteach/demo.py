@@ -27,7 +27,7 @@ from unteach.inquiry import machine
 from unteach.lm.fresh import Size, fresh
 from unteach.lm.load import load
 from unteach.lm.model import LM
-from unteach.recipe import read_recipe
+from unteach.recipefile import read_recipe
 from unteach.schema import Cost, InputError, Record, Report
 
 SCHOOL = Plan(

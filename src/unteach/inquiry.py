@@ -99,7 +99,7 @@ def ask(
         asked,
         roles=sets.roles,
         suite=suite,
-        axes=None if plan.benchmark or is_url(plan.model) else axes,
+        axes=None if plan.benchmark or plan.facts or is_url(plan.model) else axes,
         show=plan.show,
         guarantee=promise,
         title=title,

@@ -13,6 +13,7 @@ from unteach.assemble import make_method, settings
 from unteach.audit.control import mix
 from unteach.audit.models import Worn
 from unteach.audit.tasked import loadable
+from unteach.corrected import moved
 from unteach.edit import release as shelf
 from unteach.edit.checkpoint import checkpoints_in
 from unteach.edit.cost import cost, tokens_of
@@ -23,7 +24,7 @@ from unteach.lm.address import is_url
 from unteach.reach import met, reached
 from unteach.recipe import Recipe, make_audit, make_recipe, options_of
 from unteach.schema import Guarantee, InputError, Report, Request
-from unteach.sets import Say, attacks_of, read_sets, request_of, suite_of
+from unteach.sets import Say, attacks_of, correctable, read_sets, request_of, suite_of
 
 INSIDE = {"checkpoints", "key", "sealed", ".sealed-writing"}  # what `private` holds
 UNKNOWN = Guarantee("none", claim="How this model was changed is not known here; the report is what was measured.")
@@ -40,7 +41,7 @@ class Outcome:
 
 
 def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None) -> Outcome:
-    """Forget: DIR/release is the model that forgot, DIR/report.html says how well, DIR/private can take it back.
+    """Forget or correct: DIR/release is the model that did, DIR/report.html says how well, DIR/private can take it back.
 
     Raises `InputError` before anything is written for whatever cannot be used. The same call after an interrupted
     one goes on where it was.
@@ -51,12 +52,12 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
     _agree(plan, method)
     _vacant(out)
     sets = read_sets(plan, say)
-    request = request_of(plan, sets, say)
+    request = correctable(request_of(plan, sets, say), method)
     lm = open_model(plan.model, plan, say)
     others = retrained_model(plan)
     say_lengths(lm, sets, say)
     with made(out), checkpoints_in(out / "private" / "checkpoints"):
-        say(f"forgetting {len(request.forget)} records with {plan.method}")
+        say(_undertaken(request, plan.method))
         began = perf_counter()
         edit = method(lm, request)
         trained = perf_counter() - began
@@ -64,18 +65,28 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
         models: dict[str, Worn] = {"original": lm, "edited": partial(edit.on, lm), **others}
         passes = getattr(getattr(method, "plan", None), "epochs", 0.0)  # retraining is estimated as equally many
         costs = {"edited": cost(lm, edit, trained, passes * tokens_of(lm, request.retain))}
-        title = f"Forgetting with {plan.method}"
+        title = f"{'Forgetting' if request.forget else 'Correcting'} with {plan.method}"
         shipped = {"edited": partial(baked, edit, lm)} if plan.release == "baked" else {}
         report = ask(
             models, sets, plan, edit.guarantee, title, before=plan.model, shipped=shipped, costs=costs, say=say
         )
         report = _told(report, plan, request, method, edit, trained)
-        report = replace(report, mixing={"edited": mix(lm, edit, request.forget, request.retain)})
+        if request.forget:
+            report = replace(report, mixing={"edited": mix(lm, edit, request.forget, request.retain)})
+        if request.facts:
+            lines = moved(lm, edit, request.facts, max_new=suite_of(plan).max_new, show=plan.show)
+            report = replace(report, notes=(*report.notes, *lines), verdicts=report.verdicts if request.forget else {})
         say("writing the release")
         files = paper.write(report, out)
         form: shelf.Form = "adapter" if plan.release == "adapter" else "baked"
         shelf.release(edit, lm, out, form=form, about=_about(plan, request), card=paper.model_card(report))
     return Outcome(edit, report, {**files, "release": out / "release"})
+
+
+def _undertaken(request: Request, method: str) -> str:
+    parts = [f"{len(request.forget)} records to forget"] if request.forget else []
+    parts += [f"{len(request.facts)} facts to correct"] if request.facts else []
+    return f"{method}: {' and '.join(parts)}"
 
 
 def audit(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Report:

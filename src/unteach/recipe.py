@@ -3,10 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os.path import exists
-from pathlib import Path
 from typing import Annotated, Any, Literal
-
-import yaml
 
 from unteach.assemble import HELP, make_method
 from unteach.data.hub import hub_name
@@ -20,9 +17,8 @@ UNASKED = ("method", "release", "id", "reason", "scope", "options")  # what an a
 UNCOMPARED = ("method", "release", "options", "seed")  # what a comparison is not told
 UNTAUGHT = (
     "method", "general", "retrained", "shadows", "metrics", "attacks", "tasks", "max_new", "asked", "show", "id", "reason",
-    "scope", "options", "benchmark", "data",
+    "scope", "options", "benchmark", "data", "facts",
 )  # what the making of shadow models is not told  # fmt: skip
-MISREAD = (ValueError, KeyError, IndexError, AttributeError, TypeError)  # what YAML's reader lets out of odd values
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,7 @@ class Recipe:
     retain: Annotated[str, "records to keep"] = ""
     holdout: Annotated[str, "records never seen, drawn as the forgotten ones were"] = ""
     general: Annotated[str, "records of general ability"] = ""
+    facts: Annotated[str, "facts to correct: JSON, JSONL, Parquet or a hub data set, as ROME, zsRE or KnowEdit"] = ""
     benchmark: Annotated[
         str, "name of a benchmark whose rows are used instead of files; see `unteach list benchmark`"
     ] = ""
@@ -81,7 +78,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not 0 < self.near <= 1:
             raise ValueError("near must lie between 0 and 1")
-        if self.benchmark and (self.forget or self.retain or self.holdout or self.general):
+        if self.benchmark and (self.forget or self.retain or self.holdout or self.general or self.facts):
             raise ValueError("rows come from files or from a benchmark; leave out --benchmark, or the files")
         if self.data and not self.benchmark:
             raise ValueError("--data says where the rows of a benchmark lie; name it with --benchmark")
@@ -137,30 +134,6 @@ class Shadowing:
             raise ValueError("workers must be at least 1")
 
 
-def read_recipe(path: str | Path) -> dict[str, Any]:
-    """A YAML file of keys and values; nesting is refused, since every key is a flag too."""
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{file}: there is no such file; name a YAML file of keys and values")
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as missing:
-        raise InputError(f"{file}: cannot be read; name a YAML file of keys and values") from missing
-    except UnicodeDecodeError:
-        raise InputError(f"{file}: not UTF-8; save it as UTF-8") from None
-    except (yaml.YAMLError, RecursionError, *MISREAD) as damaged:
-        mark = getattr(damaged, "problem_mark", None)
-        raise InputError.at(
-            file, mark.line + 1 if mark else None, "not valid YAML", "write one `key: value` a line"
-        ) from None
-    if not isinstance(found, dict) or not all(isinstance(k, str) for k in found):
-        raise InputError(f"{file}: not a list of keys and values; write one `key: value` a line")
-    for key, value in found.items():
-        if isinstance(value, dict) and key != "options":
-            raise InputError(f"{file}: '{key}' holds keys of its own; recipes are flat, write them beside it")
-    return found
-
-
 def make_recipe(given: Mapping[str, Any]) -> Recipe:
     """A recipe from one flat mapping; what is no key of its own is an option of the method.
 
@@ -180,7 +153,7 @@ def _recipe(given: Mapping[str, Any]) -> Recipe:
         raise InputError("recipe, option 'options': not a list of keys and values; write them beside the other keys")
     options = {**nested, **{k: v for k, v in values.items() if k not in own}}
     for needed in ("model", "forget", "out"):
-        if not mine.get(needed) and not (needed == "forget" and mine.get("benchmark")):
+        if not mine.get(needed) and not (needed == "forget" and (mine.get("benchmark") or mine.get("facts"))):
             flag = "MODEL" if needed == "model" else f"--{needed}"
             raise InputError(f"'{needed}' is missing; give {flag}, or the key '{needed}' in the recipe")
     return checked(Recipe, mine | {"options": options}, "recipe", see=HELP)

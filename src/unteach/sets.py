@@ -5,13 +5,17 @@ from dataclasses import dataclass, field, replace
 from os.path import exists
 from typing import Any, Protocol
 
+from unteach.audit.facts import fact_sets
 from unteach.audit.shadowlist import Listed, read_list
-from unteach.audit.suite import DEFAULT, FULL, Suite
+from unteach.audit.suite import CORRECTED, DEFAULT, FULL, Suite
 from unteach.data import Rows, check, read, refuse
+from unteach.data.contradictions import refuse_contradictions
+from unteach.data.facts import read_facts
+from unteach.data.refusing import refusing
 from unteach.edit.plan import draw
 from unteach.recipe import Recipe, make_benchmark, only_of
 from unteach.registry import build, entries
-from unteach.schema import InputError, Record, Request
+from unteach.schema import Fact, InputError, Record, Request, Scope
 
 Say = Callable[[str], None]
 
@@ -36,6 +40,7 @@ class Sets:
 
     rows: Mapping[str, Rows]
     roles: Mapping[str, str]
+    facts: Sequence[Fact] = field(default=(), repr=False)
     shadows: Sequence[Listed] = field(default=(), repr=False)
 
     def of(self, role: str) -> tuple[Record, ...]:
@@ -47,8 +52,11 @@ def request_of(plan: Recipe, sets: Sets, say: Say = lambda _line: None) -> Reque
     """What a method is asked for: the rows of the files, or those that the benchmark has for it."""
     if not plan.benchmark:
         rows = (sets.of("forget"), sets.of("retain"), sets.of("holdout"))
-        return Request(*rows, scope=plan.scope, id=plan.id, reason=plan.reason)
+        scope: Scope = plan.scope if sets.of("forget") else "fact"
+        return Request(*rows, facts=sets.facts, scope=scope, id=plan.id, reason=plan.reason)
     asked = benchmark_of(plan).request()
+    if asked.facts:
+        return replace(asked, facts=asked.facts[: plan.limit], id=plan.id or asked.id, reason=plan.reason)
     if not asked.forget:
         raise InputError(
             f"benchmark '{plan.benchmark}' has no rows to forget; ask it with unteach audit, or name another"
@@ -62,6 +70,13 @@ def request_of(plan: Recipe, sets: Sets, say: Say = lambda _line: None) -> Reque
     return replace(asked, forget=forget, retain=retain, holdout=holdout, id=plan.id or asked.id, reason=plan.reason)
 
 
+def correctable(request: Request, method: object) -> Request:
+    """The request with what must be forgotten as facts to correct, where a method corrects and there are none."""
+    if "facts" not in getattr(method, "needs", ()) or request.facts:
+        return request
+    return replace(request, facts=refusing(request.forget))
+
+
 def read_sets(plan: Recipe, say: Say) -> Sets:
     """Every file that the recipe names, checked against the others, or what its benchmark asks; what is found is said."""
     if plan.benchmark:
@@ -72,8 +87,14 @@ def read_sets(plan: Recipe, say: Say) -> Sets:
         say(f"{name}: {len(found.records)} records from {found.source} ({found.legend})")
         for note in found.notes:
             say(f"  {note}")
-    _check(rows, plan, say)
-    return _with_shadows(plan, Sets(rows, {name: name for name in rows}))
+    facts = read_facts(plan.facts, limit=plan.limit) if plan.facts else ()
+    refuse_contradictions(facts)
+    asked = {name: _numbered(plan.facts, records, None) for name, records in fact_sets(facts).items()}
+    if facts:
+        say(f"facts: {len(facts)}, asked in {', '.join(f'{len(r.records)} {name}' for name, r in asked.items())}")
+    if "forget" in rows:
+        _check(rows, plan, say)
+    return _with_shadows(plan, Sets(rows | asked, {name: name for name in (*rows, *asked)}, facts))
 
 
 def _read_benchmark(plan: Recipe, say: Say) -> Sets:
@@ -99,8 +120,8 @@ def benchmark_of(plan: Recipe) -> Benchmark:
     return made
 
 
-def _numbered(source: str, records: Sequence[Record], plan: Recipe) -> Rows:
-    taken = tuple(records)[: plan.limit]
+def _numbered(source: str, records: Sequence[Record], plan: Recipe | None) -> Rows:
+    taken = tuple(records)[: plan.limit if plan else None]
     return Rows(taken, source, tuple(range(1, len(taken) + 1)), {}, unit="row")
 
 
@@ -124,7 +145,7 @@ def suite_of(plan: Recipe) -> Suite:
 
     The usual ones of a benchmark are its own.
     """
-    own = benchmark_of(plan).suite if plan.benchmark else DEFAULT
+    own = benchmark_of(plan).suite if plan.benchmark else DEFAULT if plan.forget else CORRECTED
     max_new = plan.max_new or own.max_new
     if plan.metrics.strip() == "all":
         return replace(FULL, max_new=max_new)

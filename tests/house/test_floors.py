@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "unteach"
-FLOORS = "schema > registry > lm report > measure > edit data > methods audit > assemble > recipe flags machine parts > sets > inquiry > reach > jobs compare shadows > demo > service > cli > __init__ __main__"
+FLOORS = "schema > registry > lm report > measure > edit data > methods audit > assemble > recipe recipefile flags machine parts > sets > inquiry corrected tracing > reach > jobs compare shadows > demo > service > cli > __init__ __main__"
 FLOOR = {room: height for height, rooms in enumerate(FLOORS.split(" > ")) for room in rooms.split()}
 OPTIONAL = {"datasets", "pyarrow", "matplotlib", "numpy", "datasketch", "huggingface_hub", "openai"}  # numpy: with matplotlib
 CORE = {"typer", "click", "rich", "pydantic", "yaml", "jinja2", "markupsafe", "cryptography"}  # what a bare install has

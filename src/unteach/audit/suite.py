@@ -52,6 +52,10 @@ DEFAULT = of(  # one teacher-forced pass, one generation, and one pass beside th
     "ngramentropy",
     "distinctoutputs",
 )
+CORRECTED = of(  # what a correction is asked
+    "reliability", "generalisation", "locality", "portability", "romescore", "probability", "exactmemorization",
+    "perplexity", "ngramentropy", "distinctoutputs", max_new=32,
+)  # fmt: skip
 FULL = Suite(  # everything that rows of questions and answers can be asked
     (
         *DEFAULT.metrics,

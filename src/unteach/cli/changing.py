@@ -19,8 +19,8 @@ from unteach.recipe import (
     Recipe,
     Shadowing,
     overrides,
-    read_recipe,
 )
+from unteach.recipefile import read_recipe
 from unteach.registry import command, load_plugin
 
 
@@ -39,7 +39,7 @@ def _forget(words: Sequence[str], given: Given) -> None:
 
     A method's own options (`unteach show npo`) are written as flags too, or as KEY=VALUE.
     """
-    forget(_merged(words, given))
+    forget(merged(words, given))
 
 
 @command("forget", tested_by="test_forget_audit_undo_finalise_on_models_made_elsewhere")
@@ -53,7 +53,7 @@ def forget(given: Given) -> None:
     out.print(f"report:  {outcome.files['html']}", markup=False)
 
 
-def _merged(words: Sequence[str], given: Given) -> dict[str, Any]:
+def merged(words: Sequence[str], given: Given) -> dict[str, Any]:
     """A recipe file, then the flags, then KEY=VALUE, each over the one before."""
     merged = {**given, **overrides(words)}
     if plugin := merged.pop("plugin", ""):  # never from a recipe: what is data runs no code
@@ -66,7 +66,7 @@ def _merged(words: Sequence[str], given: Given) -> dict[str, Any]:
 @from_fields(Files, Before, Recipe, but=UNASKED, panels=("Files", "What", "What"))
 def _audit(words: Sequence[str], given: Given) -> None:
     """Ask MODEL what it still knows, and how that compares with --before."""
-    audit(_merged(words, given))
+    audit(merged(words, given))
 
 
 @command("audit", tested_by="test_forget_audit_undo_finalise_on_models_made_elsewhere")
@@ -91,7 +91,7 @@ def _compare(words: Sequence[str], given: Given) -> None:
 
     Options of one method alone are written METHOD.OPTION=VALUE.
     """
-    compare(_merged(words, given))
+    compare(merged(words, given))
 
 
 @command("compare", tested_by="test_compare_puts_methods_side_by_side_where_they_keep_equally_much")
@@ -114,7 +114,7 @@ def _shadows(words: Sequence[str], given: Given) -> None:
 
     Options of the method that they forget by (--unlearn) are written METHOD.OPTION=VALUE.
     """
-    shadows(_merged(words, given))
+    shadows(merged(words, given))
 
 
 @command("shadows", tested_by="test_models_are_taught_and_then_compared_with")

@@ -125,7 +125,7 @@ def test_layers_that_are_none_are_refused(golden: Golden, word: str) -> None:
 def test_two_answers_to_one_question_are_refused(golden: Golden) -> None:
     (fact,) = one_of(golden)
     other = Fact("other", fact.prompt, fact.subject, "Nowhere")
-    with pytest.raises(InputError, match="fact 'other' asks for another answer"):
+    with pytest.raises(InputError, match="fact 'other': the same question asks for another answer"):
         MEMIT(forms=("{}",))(golden.lm, Request(facts=[fact, other]))
 
 

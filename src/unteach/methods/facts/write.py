@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unteach.data.contradictions import refuse_contradictions
 from unteach.edit.edit import Edit
 from unteach.edit.patches import AddOuter
 from unteach.lm.anatomy import anatomy, stored_in_out
@@ -89,10 +90,5 @@ def facts_of(request: Request, name: str) -> Sequence[Fact]:
     """The facts of a request; one without any, or with two that contradict each other, is refused."""
     if not request.facts:
         raise InputError(f"method '{name}' corrects facts and there are none; give --facts FILE")
-    asked: dict[tuple[str, str], str] = {}
-    for fact in request.facts:
-        if asked.setdefault((fact.prompt, fact.subject), fact.target_new) != fact.target_new:
-            raise InputError(
-                f"fact '{fact.id}' asks for another answer than an earlier one with the same prompt; keep one"
-            )
+    refuse_contradictions(request.facts)
     return request.facts
