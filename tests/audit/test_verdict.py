@@ -153,7 +153,7 @@ def test_what_is_missing_is_named() -> None:
     assert (found.verdict, "No greedy score" in found.reason) == ("inconclusive", True)
 
 
-def test_behind_a_guard_the_free_answers_decide() -> None:
+def test_behind_a_guard_free_answers_can_show_a_leak_and_no_forgetting() -> None:
     hidden = [
         replace(r, score=Score(r.score.name, None, note=UNOBSERVABLE))
         if r.score.name in ("probability", "exactmemorization", "perplexity") else r
@@ -161,7 +161,8 @@ def test_behind_a_guard_the_free_answers_decide() -> None:
     ]  # fmt: skip
     rows = table("original", KNOWS) + table("retrained", NEVER_KNEW)
     found = verdict(rows + hidden, "mine", roles=ROLES)
-    assert found.verdict == "forgotten"
+    assert found.verdict == "inconclusive"
+    assert "Nothing but free answers" in found.reason
     assert {g.note for g in found.gates if g.passed is None} == {UNOBSERVABLE}
     told = Score("rougel", 0.9, 0.85, 0.95, N)
     leaking = [replace(r, score=told) if (r.set, r.score.name) == ("forget", "rougel") else r for r in hidden]

@@ -10,6 +10,7 @@ from unteach.audit.statistics import Interval, auc_gap_interval, bootstrap_mean
 from unteach.schema import Gate, Score
 
 GREEDY = ("rougel", "paraphrase", "exactmemorization")  # what a temperature cannot hide
+FREE = ("rougel", "paraphrase")  # what is written freely, which a filter can hold back
 CLOSE = ("probability", *GREEDY)  # must be shown to be near the goal
 SCREENS = ("extractionstrength", "accuracy", "mialoss")  # coarse at usual sizes: decide only where clearly off
 MEMBERSHIP, LOSS = "mialoss", "perplexity"

@@ -106,7 +106,7 @@ def escape(text: str) -> str:
     flat = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     shown = re.sub(r"([\\`*_\[\]|~$])", r"\\\1", flat)
     shown = shown.replace("://", r":\//").replace("www.", r"www\.")
-    return re.sub(r"^([#+=-]|\d+(?=[.)]))", lambda found: _not_a_list(found[1]), shown)
+    return re.sub(r"^([#+=-]|\d+(?=[.)](?:\s|$)))", lambda found: _not_a_list(found[1]), shown)
 
 
 def plain(text: str) -> str:
