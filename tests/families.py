@@ -37,9 +37,9 @@ OWN: dict[str, dict[str, Any]] = {
 }
 
 
-def family(name: str) -> LM:
+def family(name: str, **settings: Any) -> LM:
     """A random model of a family, the same each time."""
-    config = AutoConfig.for_model(name, **SHAPE | OWN[name])
+    config = AutoConfig.for_model(name, **SHAPE | OWN[name] | settings)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return LM(AutoModelForCausalLM.from_config(config), TOKENIZER)

@@ -18,6 +18,7 @@ from unteach.lm.anatomy import blocks, trunk
 from unteach.lm.batch import Row
 from unteach.lm.model import LM
 from unteach.lm.trace import Enter, entering
+from unteach.schema import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,10 @@ class Suffixes:
 
 @torch.no_grad()
 def suffixes(lm: LM, rows: Sequence[Row], starts: Sequence[int], layer: int) -> Suffixes:
-    """Rows from `starts` on, from the block `layer` on."""
+    """Rows from `starts` on, from the block `layer` on; rows longer than a window of attention are refused."""
+    window, longest_row = getattr(lm.model.config, "sliding_window", None), max(len(r.ids) for r in rows)
+    if window and longest_row > window:
+        raise InputError(f"a fact has {longest_row} tokens and the model attends to {window} at a time; shorten it")
     ids, real = _side_by_side([r.ids for r in rows], lm.pad, lm.device)
     cache: Any = DynamicCache()
     at = torch.arange(ids.shape[1], device=lm.device).expand_as(ids)
