@@ -21,6 +21,7 @@ from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
 from unteach.inquiry import ask, baked, machine, open_model, retrained_model, say_lengths
 from unteach.lm.address import is_url
+from unteach.lm.model import LM
 from unteach.reach import met, reached
 from unteach.recipe import Recipe, make_audit, make_recipe, options_of
 from unteach.schema import Guarantee, InputError, Report, Request
@@ -71,16 +72,22 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
             models, sets, plan, edit.guarantee, title, before=plan.model, shipped=shipped, costs=costs, say=say
         )
         report = _told(report, plan, request, method, edit, trained)
-        if request.forget:
-            report = replace(report, mixing={"edited": mix(lm, edit, request.forget, request.retain)})
-        if request.facts:
-            lines = moved(lm, edit, request.facts, max_new=suite_of(plan).max_new, show=plan.show)
-            report = replace(report, notes=(*report.notes, *lines), verdicts=report.verdicts if request.forget else {})
+        report = _seen(report, lm, edit, request, plan)
         say("writing the release")
         files = paper.write(report, out)
         form: shelf.Form = "adapter" if plan.release == "adapter" else "baked"
         shelf.release(edit, lm, out, form=form, about=_about(plan, request), card=paper.model_card(report))
     return Outcome(edit, report, {**files, "release": out / "release"})
+
+
+def _seen(report: Report, lm: LM, edit: Edit, request: Request, plan: Recipe) -> Report:
+    """What is measured of the edit itself: parts of it mixed in, and what became of each fact."""
+    if request.forget:
+        report = replace(report, mixing={"edited": mix(lm, edit, request.forget, request.retain)})
+    if request.facts:
+        lines = moved(lm, edit, request.facts, max_new=suite_of(plan).max_new, show=plan.show)
+        report = replace(report, notes=(*report.notes, *lines), verdicts=report.verdicts if request.forget else {})
+    return report
 
 
 def _undertaken(request: Request, method: str) -> str:

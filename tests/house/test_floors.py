@@ -10,7 +10,9 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "unteach"
 FLOORS = "schema > registry > lm report > measure > edit data > methods audit > assemble > recipe recipefile flags machine parts > sets > inquiry corrected tracing > reach > jobs compare shadows > demo > service > cli > __init__ __main__"
 FLOOR = {room: height for height, rooms in enumerate(FLOORS.split(" > ")) for room in rooms.split()}
-OPTIONAL = {"datasets", "pyarrow", "matplotlib", "numpy", "datasketch", "huggingface_hub", "openai"}  # numpy: with matplotlib
+OPTIONAL = {  # numpy: with matplotlib
+    *("datasets", "pyarrow", "matplotlib", "numpy", "datasketch", "huggingface_hub", "openai", "sentence_transformers")
+}
 CORE = {"typer", "click", "rich", "pydantic", "yaml", "jinja2", "markupsafe", "cryptography"}  # what a bare install has
 TAKES_ANY = {
     ("unteach.flags", "command"),  # it is handed the flags that its classes name

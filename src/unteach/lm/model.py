@@ -150,7 +150,7 @@ class LM:
         return not self._taps and packs(self.model)
 
     def _call(self, module: nn.Module, batch: Batch, weights: Mapping[str, Tensor] | None) -> Tensor:
-        inner = {f"model.{name}": value for name, value in self._stored(weights or {}).items()}
+        inner = {f"model.{name}": value for name, value in self._stored(weights).items()} if weights else {}
         self._prompt_end = batch.answer.int().argmax(1)
         try:
             found: Tensor = functional_call(module, inner, (batch,)) if inner else module(batch)
@@ -199,7 +199,7 @@ class LM:
             seen[0] = replace(seen[0], entered=args[0] if args else kwargs.get("hidden_states"))
 
         arriving = trunk(self.model).register_forward_pre_hook(arrive, with_kwargs=True)
-        entering_it = self.model.get_submodule(path).register_forward_pre_hook(enter, with_kwargs=True)
+        given = self.model.get_submodule(path).register_forward_pre_hook(enter, with_kwargs=True)
         self._taps += 1
         try:
             with tapped(self.model, path, lambda output: fn(output, seen[0])):
@@ -207,7 +207,7 @@ class LM:
         finally:
             self._taps -= 1
             arriving.remove()
-            entering_it.remove()
+            given.remove()
 
     def _site(self, ids: Tensor, kwargs: Mapping[str, Any]) -> Site:
         width = ids.shape[1]

@@ -31,8 +31,8 @@ class AlphaEdit:
 
     P projects on the directions in which the second moment C is below `threshold` (in units of the mean of its
     diagonal, or as it is with `absolute`, as published, which depends on the width of a model); A are the keys of facts
-    written before in the same request, where `batch` facts are written at a time (0: all at once). Fang et al. 2024,
-    arXiv:2410.02355.
+    written before in the same request, where `batch` facts are written at a time (0: all at once). `layers` as in `memit`.
+    Fang et al. 2024, arXiv:2410.02355.
 
     Needs facts, and enough text that C is not singular for want of it.
 
@@ -56,7 +56,9 @@ class AlphaEdit:
             raise InputError("options 'ridge' and 'threshold' of alphaedit must be above 0, and 'batch' not below 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        facts, layers = facts_of(request, "alphaedit"), several(lm, self.layers)
+        facts = facts_of(request, "alphaedit")
+        chosen = several(lm, self.layers, facts)
+        layers = chosen.layers
         forms = self.forms or contexts(lm, LENGTHS, seed=self.seed)
         null = {n: self._unused(c) for n, c in self.background.moments(lm, request, layers).of.items()}
         kept: dict[int, list[Tensor]] = {n: [] for n in layers}
@@ -70,7 +72,7 @@ class AlphaEdit:
             values = seek(lm, part, forms, [""], layers[-1], self.search).after[0]
             return write(lm, part, forms, values, "", layers, right, halves=self.halves)
 
-        about = f"{layers}, {self.threshold:g}, absolute={self.absolute}, ridge={self.ridge:g}, {self.search}"
+        about = f"{chosen}, {self.threshold:g}, absolute={self.absolute}, ridge={self.ridge:g}, {self.search}"
         return in_turn(
             lm, _parts(facts, self.batch), some, f"alphaedit({about}, halves={self.halves}, {marked(forms)})"
         )

@@ -27,7 +27,8 @@ class EMMET:
         W + R (K' C^-1 K + ridge)^-1 K' C^-1,   R = (z - h) / layers to go
 
     ROME for many facts at once: equality where `memit` weighs old keys against new ones. `ridge` keeps keys that are
-    nearly alike apart. Gupta et al. 2024, arXiv:2403.14236. One layer by default, as published; otherwise as `memit`.
+    nearly alike apart. Gupta et al. 2024, arXiv:2403.14236. One layer by default, as published, and
+    with "auto"; otherwise as `memit`.
 
     Needs facts. Hundreds of facts in one layer move it far.
 
@@ -48,7 +49,9 @@ class EMMET:
             raise InputError("option 'ridge' of emmet must be above 0; keys that are alike could not be told apart")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        facts, layers = facts_of(request, "emmet"), several(lm, self.layers)[-1 if not self.layers else 0 :]
+        facts = facts_of(request, "emmet")
+        chosen = several(lm, self.layers, facts, alone=True)
+        layers = chosen.layers
         forms = self.forms or contexts(lm, LENGTHS, seed=self.seed)
         moments = self.background.moments(lm, request, layers)
 
@@ -57,5 +60,5 @@ class EMMET:
 
         values = seek(lm, facts, forms, [""], layers[-1], self.search).after[0]
         patches = write(lm, facts, forms, values, "", layers, right, halves=self.halves)
-        about = f"{layers}, ridge={self.ridge:g}, {self.search}, halves={self.halves}, {marked(forms)}"
+        about = f"{chosen}, ridge={self.ridge:g}, {self.search}, halves={self.halves}, {marked(forms)}"
         return written(lm, patches, f"emmet({about})")

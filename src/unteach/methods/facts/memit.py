@@ -30,7 +30,8 @@ class MEMIT:
     for all facts side by side; K holds a key a fact; C is the second moment of keys over text. `weight` is lambda, in
     units of the keys' width: what text has to say counts like so many facts for each direction (the published settings
     are about 1 to 3 for the models they were made for). Meng et al. 2023, arXiv:2210.07229. `halves` gives the bare
-    prompt as much weight as all contexts together, as EasyEdit does.
+    prompt as much weight as all contexts together, as EasyEdit does. `layers` "auto" ends at the layer whose MLP carries
+    most of the facts, by causal tracing (`unteach trace-effect`), for which facts need their `ground_truth`.
 
     Needs facts. With many facts the weights' norm grows and old abilities fade; the report shows both.
 
@@ -53,7 +54,9 @@ class MEMIT:
             )
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        facts, layers = facts_of(request, "memit"), several(lm, self.layers)
+        facts = facts_of(request, "memit")
+        chosen = several(lm, self.layers, facts)
+        layers = chosen.layers
         forms = self.forms or contexts(lm, LENGTHS, seed=self.seed)
         moments = self.background.moments(lm, request, layers)
 
@@ -62,5 +65,5 @@ class MEMIT:
 
         values = seek(lm, facts, forms, [""], layers[-1], self.search).after[0]
         patches = write(lm, facts, forms, values, "", layers, right, halves=self.halves)
-        about = f"{layers}, weight={self.weight:g}, {self.search}, halves={self.halves}, {marked(forms)}"
+        about = f"{chosen}, weight={self.weight:g}, {self.search}, halves={self.halves}, {marked(forms)}"
         return written(lm, patches, f"memit({about})")

@@ -30,7 +30,8 @@ class PMET:
 
     z is the output of the MLP of the last of `layers` as sought, m as it stands: attention gathers what the MLP need not
     store, so its change is left out. Where the new answer is the likeliest in every context its loss counts a tenth, and
-    the search ends where the KL term is small. Li et al. 2024, arXiv:2308.08742. `weight` and `halves` as in `memit`.
+    the search ends where the KL term is small. Li et al. 2024, arXiv:2308.08742. `layers`, `weight` and `halves`
+    as in `memit`.
 
     Needs facts.
 
@@ -53,7 +54,9 @@ class PMET:
             )
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        facts, layers = facts_of(request, "pmet"), several(lm, self.layers)
+        facts = facts_of(request, "pmet")
+        chosen = several(lm, self.layers, facts)
+        layers = chosen.layers
         forms = self.forms or contexts(lm, LENGTHS, seed=self.seed)
         moments = self.background.moments(lm, request, layers)
 
@@ -63,5 +66,5 @@ class PMET:
         where = anatomy(lm.model)
         values = seek(lm, facts, forms, [where.mlp_out, where.attn_out], layers[-1], self.search).after[0]
         patches = write(lm, facts, forms, values, where.mlp_out, layers, right, part=sqrt, halves=self.halves)
-        about = f"{layers}, weight={self.weight:g}, {self.search}, halves={self.halves}, {marked(forms)}"
+        about = f"{chosen}, weight={self.weight:g}, {self.search}, halves={self.halves}, {marked(forms)}"
         return written(lm, patches, f"pmet({about})")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from unteach.lm.anatomy import anatomy
 from unteach.lm.model import LM
 from unteach.methods.facts.background import Background
 from unteach.methods.facts.contexts import contexts, marked
+from unteach.methods.facts.layers import single
 from unteach.methods.facts.values import Search, seek
 from unteach.methods.facts.write import Keys, facts_of, in_turn, write
 from unteach.registry import method
@@ -31,7 +32,9 @@ class ROME:
     k is what enters the last linear map of one layer's MLP at the subject's last token, in the mean over contexts that
     the model writes itself; v* is sought by gradient so that the model says the new answer; C is the second moment of
     k over text, so that what else the map is used for changes least. Meng et al. 2022, arXiv:2202.05262. Several facts
-    are written one after another. `whitened` false leaves out C, as EasyEdit's settings do.
+    are written one after another. `whitened` false leaves out C, as EasyEdit's settings do. `layer` is a number, a share
+    of the depth below 1, or "auto": where causal tracing finds the facts (`unteach trace-effect`), for which they need
+    their `ground_truth`.
 
     Needs facts. Other questions about the same subject often move with the fact; a question that reaches the fact by
     another way (the reverse, a chain of facts) does not.
@@ -40,7 +43,7 @@ class ROME:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"facts"})
-    layer: float = 0.17
+    layer: float | Literal["auto"] = 0.17
     whitened: bool = True
     seed: int = 0
     search: Search = field(default_factory=Search)
@@ -53,7 +56,9 @@ class ROME:
 
 def ranked_one(how: ROME, lm: LM, request: Request, name: str, divisor: Callable[[Keys], Tensor]) -> Edit:
     """Facts one after another, each by a change of rank one; `divisor` says at which key the new value is met."""
-    facts, layer = facts_of(request, name), lm.layer(how.layer)
+    facts = facts_of(request, name)
+    chosen = single(lm, how.layer, facts)
+    layer = chosen.layers[0]
     forms = how.forms or contexts(lm, LENGTHS, seed=how.seed)
     factor = how.background.moments(lm, request, [layer]).factor(layer) if how.whitened else None
     site = anatomy(lm.model).mlp_out
@@ -67,4 +72,4 @@ def ranked_one(how: ROME, lm: LM, request: Request, name: str, divisor: Callable
         found = seek(lm, [fact], forms, [site], layer, how.search)
         return write(lm, [fact], forms, found.after[0], site, [layer], right)
 
-    return in_turn(lm, facts, one, f"{name}({layer}, {how.search}, whitened={how.whitened}, {marked(forms)})")
+    return in_turn(lm, facts, one, f"{name}({chosen}, {how.search}, whitened={how.whitened}, {marked(forms)})")

@@ -1,7 +1,7 @@
 """R-ROME: ROME with one key throughout."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from unteach.edit.edit import Edit
 from unteach.lm.model import LM
@@ -27,7 +27,7 @@ class RROME:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"facts"})
-    layer: float = 0.17
+    layer: float | Literal["auto"] = 0.17
     whitened: bool = True
     seed: int = 0
     search: Search = field(default_factory=Search)
