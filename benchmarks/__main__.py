@@ -6,7 +6,8 @@ from importlib import import_module
 NAMES = {
     "objectives": "objectives", "stories": "stories",
     "training": "training", "audit": "auditing", "speed": "speed",
-    "editors": "editors",
+    "meta-audit": "meta_audit.command",
+    "editors": "editors", "editing": "editing",
 }  # fmt: skip
 
 

@@ -59,10 +59,12 @@ def ratio(
     )  # fmt: skip
 
 
-def parser_of(name: str, about: str | None) -> argparse.ArgumentParser:
+def parser_of(
+    name: str, about: str | None, *, data: str = "folder with TOFU's JSON files, or locuslab/TOFU"
+) -> argparse.ArgumentParser:  # fmt: skip
     """What every one of these benchmarks is told."""
     parser = argparse.ArgumentParser(f"python -m benchmarks {name}", description=about)
-    parser.add_argument("--data", required=True, help="folder with TOFU's JSON files, or locuslab/TOFU")
+    parser.add_argument("--data", required=True, help=data)
     parser.add_argument("--pairs", type=int, default=FEWEST, help=f"runs of each side, at least {FEWEST}")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     return parser

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import ready  # imported before anything that imports unteach
+import towns
 import worlds
 from unteach.lm.model import LM
 
@@ -29,6 +30,12 @@ def llama() -> LM:
 def gpt2() -> LM:
     """A tiny GPT-2 that knows the records of `worlds`; shared by all tests, to be left as it is."""
     return worlds.taught(worlds.gpt2())
+
+
+@pytest.fixture(scope="session")
+def reader() -> LM:
+    """A tiny Llama that goes by what it is told before a question; shared by all tests, to be left as it is."""
+    return towns.taught()
 
 
 @pytest.fixture(params=["llama", "gpt2"])

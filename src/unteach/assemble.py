@@ -1,7 +1,7 @@
 """From a name and flat options to a method: every option goes to the field that it belongs to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints
 
@@ -60,7 +60,7 @@ def _assemble(cls: type[Any], given: dict[str, Any], name: str, also: Sequence[s
     own = {f.name for f in fields(cls)} - set(nested) - {"options"}
     homes: dict[str, set[str]] = {"": own} | {n: {f.name for f in fields(t)} for n, t in nested.items()}
     if "options" in hints and "objective" in own:
-        goal = _goal(given.get("objective", _default(cls, "objective")))
+        goal = _goal(given.get("objective", str(_default(cls, "objective"))))
         homes["options"] = {f.name for f in fields(goal)}
     parts: dict[str, dict[str, Any]] = {home: {} for home in homes}
     for key, value in given.items():
@@ -70,7 +70,10 @@ def _assemble(cls: type[Any], given: dict[str, Any], name: str, also: Sequence[s
             meant = hint(key, known, otherwise="it has", also=also)
             raise InputError(f"method '{name}' has no option '{key}'; {meant}")
         parts[home][key] = value
-    inner: dict[str, Any] = {n: checked(t, parts[n], f"method '{name}'", see=HELP) for n, t in nested.items()}
+    begun = {n: vars(_default(cls, n)) for n in nested}
+    inner: dict[str, Any] = {
+        n: checked(t, begun[n] | parts[n], f"method '{name}'", see=HELP) for n, t in nested.items()
+    }
     if "options" in homes:
         checked(goal, parts["options"], f"method '{name}'")
         inner["options"] = {k: float(v) for k, v in parts["options"].items()}
@@ -88,8 +91,10 @@ def _goal(name: str) -> Any:
     return goal
 
 
-def _default(cls: type[Any], name: str) -> str:
-    return str(next(f.default for f in fields(cls) if f.name == name))
+def _default(cls: type[Any], name: str) -> Any:
+    """What a method has where nothing is given; a nested dataclass may be begun otherwise than by itself."""
+    found = next(f for f in fields(cls) if f.name == name)
+    return found.default if found.default_factory is MISSING else found.default_factory()
 
 
 def settings(made: Method) -> dict[str, Any]:

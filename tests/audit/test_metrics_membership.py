@@ -102,7 +102,10 @@ def test_miagradnorm_is_the_mean_norm_of_the_gradient_and_leaves_none_behind(lm:
     assert score("miagradnorm", asked, p=1.0).per_record["forget/0000"] > found.per_record["forget/0000"]
     asked.close()
     assert score("miagradnorm", asked).value == found.value  # each row was asked once, and is not asked again
-    assert score("miagradnorm", evidence(guards=[Watcher(False)], **rows(2, 2))).note == "not observable behind a guard or a server"
+    assert (
+        score("miagradnorm", evidence(guards=[Watcher(False)], **rows(2, 2))).note
+        == "not observable behind a guard or a server"
+    )
     with pytest.raises(InputError, match=r"option 'p' of miagradnorm is 0.5; it is the order of a norm, at least 1"):
         build("metric", "miagradnorm", {"p": 0.5})
 
@@ -148,7 +151,9 @@ def test_privleak_has_no_meaning_where_no_unseen_row_looks_like_a_member_to_the_
     found = score("privleak", evidence(retrained=leaky, **rows(3, 3)))
     assert (found.value, found.note) == (None, "by the retrained model, no holdout row looks like a member")
     hidden = evidence(guards=[Watcher(False)], **rows(3, 3))
-    assert score("privleak", evidence(retrained=hidden, **rows(3, 3))).note == "not observable behind a guard or a server"
+    assert (
+        score("privleak", evidence(retrained=hidden, **rows(3, 3))).note == "not observable behind a guard or a server"
+    )
     assert PrivLeak.bounds == (-100.0, inf)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from driven import run, tree, went_well
-from serving import Server, reciting, serving
 
 import worlds
+from serving import Server, reciting, serving
 from unteach.audit.attacked import Rows, attacked
 from unteach.audit.target import Target
 from unteach.lm.served import connect
@@ -76,7 +76,9 @@ def report(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize(("name", "word"), [("after", "inconclusive"), ("leaky", "not forgotten"), ("ruined", "broken")])
+@pytest.mark.parametrize(
+    ("name", "word"), [("after", "inconclusive"), ("leaky", "not forgotten"), ("ruined", "broken")]
+)
 def test_an_audit_of_two_models_of_one_server(
     server: Server, files: list[object], tmp_path: Path, name: str, word: str
 ) -> None:
@@ -106,9 +108,7 @@ def test_an_audit_of_two_models_of_one_server(
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_served_model_beside_folders(
-    files: list[object], pupil: Path, towns: Path, newborn: Path, tmp_path: Path
-) -> None:
+def test_a_served_model_beside_folders(pupil: Path, towns: Path, newborn: Path, tmp_path: Path) -> None:
     """Weights that are here are read; the served model is only asked, and only it is called so."""
     out, known = tmp_path / "audit", {r.prompt: r.answer for r in worlds.RETAIN}
     rows = ["--forget", towns / "forget.jsonl", "--retain", towns / "retain.jsonl"]

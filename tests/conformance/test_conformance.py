@@ -11,6 +11,7 @@ import pytest
 import torch
 from subjects import REQUEST, SHORT, SUBJECTS, WHOLE, Subject, said
 
+import towns
 from unteach import registry
 from unteach.audit.facts import fact_sets
 from unteach.data.facts import read_facts
@@ -55,8 +56,12 @@ def test_a_failure_in_the_middle_leaves_the_model(lm: LM, subject: Subject, monk
         return asked(self, *args)
 
     monkeypatch.setattr(LM, "_call", failing)
-    with pytest.raises(RuntimeError, match="planted"):
+    failure = ""
+    try:
         subject.method(replace(SHORT, tune="lora"))(lm, REQUEST)
+    except RuntimeError as failed:
+        failure = str(failed)
+    assert failure == "planted" or calls == 0  # what asks the model nothing comes through
     assert not lm.lock._is_owned()
 
 
@@ -135,12 +140,17 @@ CORRECTING = [s for s in SUBJECTS if "facts" in s.entry.needs]
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 @pytest.mark.parametrize("corrector", CORRECTING, ids=lambda s: s.entry.name)
-def test_it_corrects_facts(corrector: Subject, shared: Path, family: str) -> None:
+def test_it_corrects_facts(
+    corrector: Subject, shared: Path, family: str, request: pytest.FixtureRequest
+) -> None:  # fmt: skip
     """On a model that knows facts by their subjects, new answers become likelier than old ones; neighbours' stay."""
     lm = load(shared / "golden" / f"tiny_facts_{family}")
     facts = read_facts(json.loads((shared / f"golden/easyedit/edits_{family}.json").read_text())["memit_edits"][:3])
     sets = fact_sets(facts)
     edit = corrector.method(WHOLE)(lm, Request(facts=facts, retain=sets["neighbours"]))
+    if edit.guards:  # nothing is told by likelihood then, and these models do not go by what they are told
+        assert_it_answers_anew(corrector, request.getfixturevalue("reader"))
+        return
 
     def ahead(role: str) -> list[float]:
         """How much likelier the right answer is than the wrong one, in nats a token."""
@@ -153,6 +163,18 @@ def test_it_corrects_facts(corrector: Subject, shared: Path, family: str) -> Non
         after, neighbours = ahead("facts"), ahead("neighbours")
     assert np.mean(after) >= before + RISES
     assert np.mean(np.array(neighbours) > 0) >= HOLDS
+
+
+def assert_it_answers_anew(corrector: Subject, reader: LM) -> None:
+    """In free answers the new one comes, in other words too, and neighbours keep theirs."""
+    sets = fact_sets([towns.fact("Orvena", "glass")])
+    questions = [*sets["facts"], *sets["rephrased"], *sets["neighbours"]]
+    edit = corrector.method(WHOLE)(reader, Request(facts=[towns.fact("Orvena", "glass")], retain=sets["neighbours"]))
+    before = [text.strip() for text in reader.generate(questions, 8)]
+    with edit.on(reader):
+        after = [text.strip() for text in reader.generate(questions, 8)]
+    assert before == ["salt", "salt", "copper"]
+    assert after == ["glass", "glass", "copper"]
 
 
 def test_it_does_what_it_declares(lm: LM, subject: Subject, edit: Edit) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from serving import reciting, serving
 
 import worlds
+from serving import reciting, serving
 from unteach import jobs
 from unteach.edit.bake import bake
 from unteach.edit.edit import Edit

@@ -23,6 +23,8 @@ NOT_IN_THE_TABLE = {  # why it is here all the same
     ("benchmark", "crowspairs"): "the rows of the metric of that name",
     ("benchmark", "stereoset"): "the rows of the metric of that name",
     ("benchmark", "winobias"): "the rows of the metric of that name",
+    ("guard", "ike"): "what the method of that name puts on",
+    ("guard", "serac"): "what the method of that name puts on",
     ("metric", "accuracy"): "the choice between right and wrong answers, which the truth ratio is read beside",
     ("metric", "distinctoutputs"): "the gate against canned replies",
     ("metric", "paraphrase"): "the gate against forgetting one wording only",

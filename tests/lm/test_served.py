@@ -9,9 +9,9 @@ from threading import Lock
 from typing import Any
 
 import pytest
-from serving import Server, reciting, serving
 
 import worlds
+from serving import Server, reciting, serving
 from unteach.lm.batch import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM

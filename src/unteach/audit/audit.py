@@ -57,7 +57,7 @@ def audit(
         title,
         models={m: {"role": _role(m), "digest": evidence[m].digest, "label": m} for m in models},
         sets={s: {"n": len(records), "role": roles[s]} for s, records in sets.items()},
-        verdicts={m: verdict(rows, m, roles=roles, thresholds=thresholds) for m in edited},
+        verdicts={m: verdict(rows, m, roles=roles, thresholds=thresholds, guarded=evidence[m].guarded) for m in edited},
         scores=rows,
         guarantee=guarantee,
         environment=environment,

@@ -54,7 +54,7 @@ class Evidence:
         self.name, self.sets, self.max_new = name, sets, max_new
         self.roles = {s: (roles or {}).get(s, s if s in ROLES else "general") for s in sets}
         self.retrained, self.original = retrained, original
-        self.observable, self.served = lm.observable, lm.held is None
+        self.observable, self.served, self.guarded = lm.observable, lm.held is None, bool(lm.guards)
         self.digest = lm.digest()
         self.again, self.cost, self.shadows = again, cost, tuple(shadows)
         self.apart = ""  # why the two models could not be held side by side

@@ -1,6 +1,19 @@
 """The command line: thin; every command is also a Python function. Torch is imported only by the commands that need it."""
 
-from unteach.cli import changing, editing, exporting, looking, reading, rewording
+from unteach.cli import changing, editing, exporting, looking, reading, rewording, tracing
 from unteach.cli.app import app, err, main, out, say
 
-__all__ = ["app", "changing", "editing", "err", "exporting", "looking", "main", "out", "reading", "rewording", "say"]
+__all__ = [
+    "app",
+    "changing",
+    "editing",
+    "err",
+    "exporting",
+    "looking",
+    "main",
+    "out",
+    "reading",
+    "rewording",
+    "say",
+    "tracing",
+]

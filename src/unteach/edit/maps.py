@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from jaxtyping import Float
 from torch import Tensor
 
+from unteach.edit.memories import Codebook, SideMemory
 from unteach.lm.trace import Site
 
 
@@ -38,4 +39,4 @@ class Affine:
         return (h - center) @ self.matrix.to(h.device, h.dtype).T + center
 
 
-MAPS: Mapping[str, type[Any]] = {c.__name__: c for c in (Shift, Affine)}
+MAPS: Mapping[str, type[Any]] = {c.__name__: c for c in (Shift, Affine, Codebook, SideMemory)}

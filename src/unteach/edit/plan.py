@@ -8,6 +8,7 @@ from typing import Literal
 
 DEEPEST = 10_000  # more layers than any model has
 DOWN = "down:"  # the down-projections alone
+LORA = "lora:"  # an adapter of these layers alone
 BUCKET = 16  # batches whose rows are sorted by length together
 
 
@@ -15,8 +16,8 @@ BUCKET = 16  # batches whose rows are sorted by length together
 class Plan:
     """How a training runs. The defaults are those published for models of 1 to 8 billion parameters.
 
-    `tune` is lora, full, the layers to train, such as 3-5 or 0,7, or their down-projections alone, such as down:3-5;
-    left out, what the objective was published with, which is LoRA unless it says otherwise. `lr` left out means 1e-4
+    `tune` is lora, an adapter of some layers alone, such as lora:3-5, full, the layers to train, such as 3-5 or 0,7, or
+    their down-projections alone, such as down:3-5; left out, what the objective was published with, which is LoRA unless it says otherwise. `lr` left out means 1e-4
     for LoRA and 1e-5 otherwise. `epochs` counts passes over the forget set. `stop_forget` ends training when the mean probability
     of the forget answers has come down to it; `stop_retain` ends it before the greedy token accuracy on the
     retain set falls below this share of what it was, and goes back to the last measurement above it.
@@ -61,7 +62,7 @@ class Plan:
     @property
     def lora(self) -> bool:
         """Whether what is trained is an adapter."""
-        return self.tune in (None, "lora")
+        return self.tune is None or self.tune.startswith("lora")
 
     def rate(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """The learning rate of a step (from 0)."""
@@ -74,17 +75,17 @@ class Plan:
 
 
 def layers(text: str) -> tuple[int, ...]:
-    """The numbers in a list of layers such as ``3-5,7`` or ``down:3-5``."""
+    """The numbers in a list of layers such as ``3-5,7``, ``down:3-5`` or ``lora:3-5``."""
     found: list[int] = []
     try:
-        for part in text.removeprefix(DOWN).split(","):
+        for part in text.removeprefix(DOWN).removeprefix(LORA).split(","):
             first, _, last = part.partition("-")
             span = range(int(first), int(last or first) + 1)
             if not 0 < len(span) < DEEPEST:
                 raise ValueError
             found.extend(span)
     except ValueError:
-        raise ValueError("tune must be lora, full, layers such as 3-5 or 0,7, or down:3-5") from None
+        raise ValueError("tune must be lora, full, layers such as 3-5 or 0,7, down:3-5, or lora:3-5") from None
     return tuple(found)
 
 

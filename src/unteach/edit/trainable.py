@@ -13,7 +13,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from unteach.edit.patches import AddOuter, Patch, Put
-from unteach.edit.plan import DOWN, Plan, draw, layers
+from unteach.edit.plan import DOWN, LORA, Plan, draw, layers
 from unteach.lm.anatomy import anatomy, plain_name, stored_in_out
 from unteach.lm.batch import Batch
 from unteach.lm.model import LM
@@ -92,12 +92,17 @@ def _scratch(lm: LM, plan: Plan) -> Iterator[Trainable]:
 def _chosen(lm: LM, tune: str) -> dict[str, nn.Parameter]:
     if tune == "full":
         return lm.parameters()
-    numbers, place = layers(tune), anatomy(lm.model)
+    inside = anatomy(lm.model).mlp_out if tune.startswith(DOWN) else ""
+    starts = tuple(start + inside for start in _starts(lm, tune))
+    return {n: p for n, p in lm.parameters().items() if n.startswith(starts)}
+
+
+def _starts(lm: LM, tune: str) -> tuple[str, ...]:
+    """What the names of all that lies in the chosen layers begin with."""
+    numbers = layers(tune)
     if any(n >= lm.layers for n in numbers):
         raise InputError(f"the model has layers 0 to {lm.layers - 1}; choose --tune among them")
-    inside = place.mlp_out if tune.startswith(DOWN) else ""
-    starts = tuple(f"{place.blocks}.{n}.{inside}" for n in numbers)
-    return {n: p for n, p in lm.parameters().items() if n.startswith(starts)}
+    return tuple(f"{anatomy(lm.model).blocks}.{n}." for n in numbers)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,8 @@ class _Lora:
 @contextmanager
 def _lora(lm: LM, plan: Plan) -> Iterator[Trainable]:
     modules = dict(lm.model.named_modules())
-    linear = sorted({p.rpartition(".")[2] for p, m in modules.items() if _adaptable(lm, p, m)})
+    starts = _starts(lm, plan.tune) if plan.tune and plan.tune.startswith(LORA) else (anatomy(lm.model).blocks,)
+    linear = [p for p, m in modules.items() if p.startswith(starts) and _adaptable(p, m)]
     worn = {p: list(m.active_adapters) for p, m in modules.items() if isinstance(m, LoraLayer)}
     config = LoraConfig(
         r=plan.rank, lora_alpha=plan.lora_alpha, lora_dropout=0.0, target_modules=linear, fan_in_fan_out=_in_out(lm)
@@ -169,10 +175,10 @@ def _lora(lm: LM, plan: Plan) -> Iterator[Trainable]:
         _take_off(lm, modules, worn)
 
 
-def _adaptable(lm: LM, path: str, module: nn.Module) -> bool:
-    """Linear maps inside the blocks; the output head and PEFT's own maps stay out."""
-    inside = path.startswith(anatomy(lm.model).blocks) and ".lora_" not in path and not path.endswith(".base_layer")
-    return inside and (
+def _adaptable(path: str, module: nn.Module) -> bool:
+    """Linear maps; PEFT's own stay out."""
+    own = ".lora_" in path or path.endswith(".base_layer")
+    return not own and (
         isinstance(module, nn.Linear | LoraLayer) or stored_in_out(module) or hasattr(module, "quant_state")
     )
 

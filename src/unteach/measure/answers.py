@@ -66,16 +66,17 @@ def batched(lm: LM, records: Sequence[Record]) -> Iterator[tuple[list[int], Batc
         yield part, collate(some, names, pad=lm.pad, device=lm.device, share=True)
 
 
-def in_order(lm: LM, rows: Sequence[Row]) -> list[list[int]]:
+def in_order(lm: LM, rows: Sequence[Row], most: int = 0) -> list[list[int]]:
     """Which rows lie in a batch together: all of them in order of length, those of one prompt side by side.
 
-    So little is padded, and what rows begin with alike is computed once.
+    So little is padded, and what rows begin with alike is computed once. A batch has at most `most` positions, where
+    that is not 0, if a row alone has not more.
     """
     longest: dict[tuple[int, ...], int] = {}
     for row in rows:
         longest[row.prompt] = max(longest.get(row.prompt, 0), len(row.ids))
     order = sorted(range(len(rows)), key=lambda i: (longest[rows[i].prompt], rows[i].ids, i))
-    return _parts(order, rows, ON_CPU if lm.device.type == "cpu" else ELSEWHERE)
+    return _parts(order, rows, most or (ON_CPU if lm.device.type == "cpu" else ELSEWHERE))
 
 
 def ended(lm: LM, batch: Batch) -> list[bool]:

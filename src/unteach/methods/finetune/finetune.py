@@ -100,7 +100,7 @@ class Finetune:
     @property
     def makes_adapter(self) -> bool:
         """Whether what is trained is an adapter."""
-        return self.plan.tune == "lora" or (self.plan.tune is None and not hasattr(self._terms()[0], "tune"))
+        return self.plan.lora and (self.plan.tune is not None or not hasattr(self._terms()[0], "tune"))
 
     def _terms(self) -> tuple[Any, Objective | None]:
         """The forget objective and its retain term, which takes the options that both have."""

@@ -45,7 +45,7 @@ class SURE:
             raise InputError("option 'share' of sure is a share of all neurons; choose it above 0 and at most 1")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        tune = "full" if self.plan.tune in (None, "lora") else self.plan.tune
+        tune = "full" if self.plan.lora else self.plan.tune
         plan = replace(self.plan, tune=tune, weight_decay=0.0)
         method = Finetune(self.objective, self.options, self.retain_term, plan=plan)
         task = method.task(request)
