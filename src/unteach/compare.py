@@ -83,7 +83,7 @@ def _forget(plan: Recipe, contest: Comparison, name: str, seed: int) -> str:
     with opened(plan.model, plan) as lm:
         began = perf_counter()
         method = seeded(name, options_of(plan, name), seed)
-        edit = method(lm, correctable(request, method))
+        edit = method(lm, correctable(request, method, plan))
         seconds = perf_counter() - began
         rows = [drawn("forget", request.forget, plan.asked), drawn("retain", request.retain, plan.asked)]
         found: dict[str, Any] = {"alpha": None, "seconds": round(seconds, 1)}

@@ -58,9 +58,7 @@ def request_of(plan: Recipe, sets: Sets, say: Say = lambda _line: None) -> Reque
     if asked.facts:
         return replace(asked, facts=asked.facts[: plan.limit], id=plan.id or asked.id, reason=plan.reason)
     if not asked.forget:
-        raise InputError(
-            f"benchmark '{plan.benchmark}' has no rows to forget; ask it with unteach audit, or name another"
-        )
+        raise _nothing_to_forget(plan)
     parts = {"forget": asked.forget, "retain": asked.retain, "holdout": asked.holdout}
     found = {name: _numbered(f"the request of {plan.benchmark}", part, plan) for name, part in parts.items() if part}
     for name, part in found.items():
@@ -70,9 +68,18 @@ def request_of(plan: Recipe, sets: Sets, say: Say = lambda _line: None) -> Reque
     return replace(asked, forget=forget, retain=retain, holdout=holdout, id=plan.id or asked.id, reason=plan.reason)
 
 
-def correctable(request: Request, method: object) -> Request:
+def _nothing_to_forget(plan: Recipe) -> InputError:
+    what = f"benchmark '{plan.benchmark}' has no rows to forget"
+    return InputError(f"{what}; ask it with unteach audit, or name another")
+
+
+def correctable(request: Request, method: object, plan: Recipe) -> Request:
     """The request with what must be forgotten as facts to correct, where a method corrects and there are none."""
-    if "facts" not in getattr(method, "needs", ()) or request.facts:
+    if "facts" not in getattr(method, "needs", ()):
+        if plan.benchmark and not request.forget:
+            raise _nothing_to_forget(plan)
+        return request
+    if request.facts:
         return request
     return replace(request, facts=refusing(request.forget))
 

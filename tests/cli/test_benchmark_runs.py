@@ -158,7 +158,7 @@ def test_every_benchmark_is_run_here() -> None:
 def test_a_benchmark_is_forgotten_with_one_command(subject: Subject) -> None:
     words = ("--benchmark", "tofu", "--data", subject.data / "tofu", "tofu.split=forget01", "--limit", 4, *QUICK)
     ran = went_well(*subject.words("forget", *words, "--method", "graddiff", "--attacks", "prefix"))
-    assert "forgetting 4 records with graddiff" in ran.err
+    assert "graddiff: 4 records to forget" in ran.err
     report = read_report(subject.out)
     assert (report.request["id"], report.request["scope"]) == ("tofu-forget01", "subject")
     assert set(report.models) == {"original", "edited"}

@@ -133,7 +133,7 @@ def test_padding_is_rare_on_tofu(shared: Path) -> None:
         ({"warmup_epochs": -1}, "warmup_epochs must not be negative"),
         ({"lr": 0.0}, "lr must lie between 0 and 10"),
         ({"stop_forget": 1.5}, "stop_forget must lie between 0 and 1"),
-        ({"tune": "some"}, "tune must be lora, full, layers such as 3-5 or 0,7, or down:3-5"),
+        ({"tune": "some"}, "tune must be lora, full, layers such as 3-5 or 0,7, down:3-5, or lora:3-5"),
         ({"tune": "down:"}, "tune must be lora, full, layers"),
         ({"tune": ""}, "tune must be lora, full, layers"),
     ],
