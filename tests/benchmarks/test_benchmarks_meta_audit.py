@@ -20,7 +20,7 @@ from unteach.audit.rounding import whole_steps
 from unteach.schema import Row, Score
 
 TINY = World(
-    people=4, leaving=1, strangers=1, countries=2, wordings=1, listed=12, asked=10,
+    people=6, leaving=2, strangers=2, countries=2, wordings=1, listed=12, asked=10,
     size=replace(SIZE, hidden=16, layers=1, inner=32), school=replace(SCHOOL, epochs=2),
 )  # fmt: skip
 
@@ -104,7 +104,7 @@ def test_guards_hide_what_they_are_meant_to_and_nothing_else() -> None:
 
 
 def test_a_toy_pool_is_made_asked_and_judged_and_nothing_is_done_twice(tmp_path: Path) -> None:
-    original = Member("original 0", "original", 0, known=1)
+    original = Member("original 0", "original", 0, known=2)
     references = [Member(f"retrained {s}", "retrained", s, known=0) for s in (100, 101)]
     filtered = Member("name filter, refuses", "name filter", 0, guards=(filtering,))
     members = [original, *references, filtered]

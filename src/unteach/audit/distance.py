@@ -12,7 +12,7 @@ from unteach.schema import Gate, Score
 GREEDY = ("rougel", "paraphrase", "exactmemorization")  # what a temperature cannot hide
 FREE = ("rougel", "paraphrase")  # what is written freely, which a filter can hold back
 CLOSE = ("probability", *GREEDY)  # must be shown to be near the goal
-SCREENS = ("extractionstrength", "accuracy", "mialoss")  # coarse at usual sizes: decide where the whole interval is off
+SCREENS = ("extractionstrength", "accuracy", "mialoss")  # coarse at usual sizes: decide only where clearly off
 MEMBERSHIP, LOSS = "mialoss", "perplexity"
 UNSEEN = "rows never seen"
 
@@ -67,8 +67,7 @@ def _distance(where: str, now: Score, goal: Score | None, against: str, asked: T
 def _judge(
     more: float, interval: Interval | None, room: float, now: Score, *, one_sided: bool, asked: Thresholds
 ) -> Finding:
-    clear = room if now.name in SCREENS else 0.0  # two retrained models differ by more than their rows let one see
-    sure = interval is None or interval[0] > clear or interval[1] < -clear
+    sure = interval is None or interval[0] > 0 or interval[1] < 0
     if more > room:  # the burden of proof is on forgetting: with no interval at all it still counts as a leak
         return "leak" if sure else "unclear"
     if interval is None or now.n < asked.least:

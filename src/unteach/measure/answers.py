@@ -69,8 +69,8 @@ def batched(lm: LM, records: Sequence[Record]) -> Iterator[tuple[list[int], Batc
 def in_order(lm: LM, rows: Sequence[Row], most: int = 0) -> list[list[int]]:
     """Which rows lie in a batch together: all of them in order of length, those of one prompt side by side.
 
-    So little is padded, and what rows begin with alike is computed once. A batch of several rows has at
-    most `most` positions; 0 stands for what suits the device.
+    So little is padded, and what rows begin with alike is computed once. A batch has at most `most` positions, where
+    that is not 0, if a row alone has not more.
     """
     longest: dict[tuple[int, ...], int] = {}
     for row in rows:

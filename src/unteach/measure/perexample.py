@@ -97,8 +97,8 @@ def _owners(lm: LM) -> list[nn.Module]:
 
 
 def _known(module: nn.Module) -> bool:
-    scales = type(module).__name__.endswith("Norm") and {w.dim() for w in module.parameters()} == {1}
-    return scales or type(module) is nn.Linear or stored_in_out(module) or isinstance(module, nn.Embedding)
+    norm = type(module).__name__.endswith("Norm") and {w.dim() for w in module.parameters()} == {1}
+    return norm or type(module) is nn.Linear or stored_in_out(module) or isinstance(module, nn.Embedding)
 
 
 @contextmanager
@@ -106,9 +106,8 @@ def _watched(modules: Sequence[nn.Module]) -> Iterator[list[_Call]]:
     calls: list[_Call] = []
 
     def see(module: nn.Module, args: tuple[Any, ...], put: Tensor) -> None:
-        if not put.requires_grad:  # the first to hold a weight: no weight asks for a gradient, and nothing before it
-            put.requires_grad_()
-        calls.append((module, args[0].detach(), put))
+        # Nothing before an embedding asks for a gradient.
+        calls.append((module, args[0].detach(), put if put.requires_grad else put.requires_grad_()))
 
     handles = [m.register_forward_hook(see, prepend=True) for m in modules]
     try:
