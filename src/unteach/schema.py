@@ -77,7 +77,7 @@ class Record:
 
     `messages` holds the turns before the answer where the row is a conversation; `prompt` is then the last
     of them. `paraphrases` are other wordings of the prompt, `restated` the right answer in other words, and
-    `perturbed` wrong answers of the same form (the truth ratio needs the last two).
+    `perturbed` wrong answers of the same form (the truth ratio needs both). `risk`, 0 to 9: how likely it will have to go.
     """
 
     id: str
@@ -90,6 +90,7 @@ class Record:
     paraphrases: tuple[str, ...] = ()
     restated: str = ""
     perturbed: tuple[str, ...] = ()
+    risk: int = 0
 
     def __repr__(self) -> str:
         return f"Record(id={self.id!r})"

@@ -25,6 +25,7 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "id": ("id",),
     "subject": ("subject",),
     "label": ("label",),
+    "risk": ("risk",),
     "spans": ("spans",),
     "system": ("system",),
     "paraphrases": ("paraphrases", "paraphrased_question", "rephrase_prompt", "rephrase"),

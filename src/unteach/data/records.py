@@ -10,6 +10,7 @@ from unteach.schema import Record, Span
 
 MAX_ID = 200  # characters
 MAX_LABEL = 2**31 - 1
+MAX_RISK = 9
 
 
 def build(cells: Cells) -> Record:
@@ -31,6 +32,7 @@ def build(cells: Cells) -> Record:
         paraphrases=cells.texts("paraphrases", one=True),
         restated=cells.optional("restated"),
         perturbed=cells.texts("perturbed"),
+        risk=_number(cells, "risk", MAX_RISK, "give 0 to 9") or 0,
     )
 
 
@@ -72,16 +74,20 @@ def _id(cells: Cells) -> str:
 
 
 def _label(cells: Cells) -> int | None:
-    """A class number; a table can only hold it as digits."""
-    value = cells.get("label")
+    return _number(cells, "label", MAX_LABEL, "number the classes from 0")
+
+
+def _number(cells: Cells, role: str, most: int, remedy: str) -> int | None:
+    """A whole number from 0 on; a table can only hold it as digits."""
+    value = cells.get(role)
     if value is None or value == "":
         return None
     if isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise cells.wrong("label", "a whole number")
-    if not 0 <= value <= MAX_LABEL:
-        raise cells.place.error(f"{cells.name('label')} is out of range", "number the classes from 0")
+        raise cells.wrong(role, "a whole number")
+    if not 0 <= value <= most:
+        raise cells.place.error(f"{cells.name(role)} is out of range", remedy)
     return value
 
 
