@@ -16,10 +16,11 @@ from torch.nn.functional import pad
 from unteach.edit.patches import Patch
 from unteach.edit.plan import DOWN, Plan
 from unteach.edit.trainable import trainable
-from unteach.lm.anatomy import anatomy
+from unteach.lm.anatomy import anatomy, head
 from unteach.lm.batch import Batch, Row, collate
 from unteach.lm.model import LM
 from unteach.lm.stats import mlp_out
+from unteach.lm.suffix import Suffixes, reach, run_on
 from unteach.lm.trace import Enter
 from unteach.schema import InputError
 
@@ -50,10 +51,9 @@ class Aim:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """Rows side by side: at `place` among the tokens that a batch reads, `ids` are wanted, each with its `share`."""
+    """Rows side by side: at `place` among the tokens whose `logits` are read, `ids` are wanted, each with its `share`."""
 
-    batch: Batch
-    enter: Callable[[], Enter | None]
+    logits: Callable[[], Tensor]
     place: Int[Tensor, " M"]
     ids: Int[Tensor, " M"]
     share: Float[Tensor, " M"]
@@ -87,7 +87,7 @@ def descended(
 
 def _pulled(lm: LM, side: _Side) -> float:
     """The loss; its gradient is added to what is in training."""
-    logps = lm.run(side.batch, enter=side.enter()).logits.log_softmax(-1)
+    logps = side.logits().log_softmax(-1)
     loss = -(logps[side.place, side.ids] * side.share).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.item()
@@ -104,21 +104,22 @@ def _laid(lm: LM, aims: Sequence[Aim], layer: int, facts: int) -> _Side:
         for behind, token in zip(aim.behind, aim.ids, strict=True)
     ]
     place, ids, share = (torch.tensor(column, device=lm.device) for column in zip(*wanted, strict=True))
-    return _Side(batch, _entering(lm, batch, layer), place, ids, share)
+    return _Side(_saying(lm, batch, layer), place, ids, share)
 
 
 @torch.no_grad()
-def _entering(lm: LM, batch: Batch, layer: int) -> Callable[[], Enter | None]:
-    """How a step begins: behind the layer where what its MLP says is added to the stream as it is, else at the layer.
-
-    Where rows cannot be packed now it begins with the first block.
+def _saying(lm: LM, batch: Batch, layer: int) -> Callable[[], Float[Tensor, "N V"]]:
+    """What a step computes: from behind the layer where what its MLP says is added to the stream as it is, else from the
+    layer on. Where rows cannot be packed now it begins with the first block.
     """
-    behind = anatomy(lm.model).sums and layer + 1 < lm.layers
+    behind = anatomy(lm.model).sums and layer + 1 < lm.layers and batch.ids.shape[1] <= reach(lm)
     states = lm.enter(batch, layer + behind)
-    begun = None if states is None else Enter(layer, states)
     if states is None or not behind:
-        return lambda: begun
+        begun = None if states is None else Enter(layer, states)
+        return lambda: lm.run(batch, enter=begun).logits
     path = mlp_out(lm, layer)
     module, keys = lm.model.get_submodule(path), lm.inputs(batch, [path])[0]
-    rest = states[0] - module(keys)
-    return lambda: Enter(layer + 1, (rest + module(keys))[None])
+    rest, keys = (side[batch.sources] for side in (states[0] - module(keys), keys))
+    rows = Suffixes(layer + 1, rest, torch.zeros_like(batch.ids[:, 0]), batch.real, ())
+    row, place = batch.answer.nonzero(as_tuple=True)
+    return lambda: head(lm.model, run_on(lm, rows, rest + module(keys), row, place - 1))

@@ -12,7 +12,7 @@ with a second change at the output of attention Li et al. 2024, arXiv:2308.08742
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +23,7 @@ from unteach.lm.batch import Row
 from unteach.lm.model import LM
 from unteach.lm.suffix import Suffixes, run_on, suffixes
 from unteach.lm.trace import tapped
+from unteach.methods.facts.gradients import still
 from unteach.methods.facts.keys import states_at
 from unteach.methods.facts.spot import ESSENCE, rewriting, spot
 from unteach.schema import Fact, InputError
@@ -72,11 +73,16 @@ class _Rows:
     row: Int[Tensor, " N"]
     place: Int[Tensor, " N"]
 
-    @property
+    @cached_property
     def owner(self) -> Int[Tensor, " B"]:
         """The fact of each row."""
         fact = torch.arange(self.facts, device=self.ids.device)
         return torch.cat([fact.repeat_interleave(len(self.suffixes.starts) // self.facts - 1), fact])
+
+    @cached_property
+    def essence(self) -> Int[Tensor, " E"]:
+        """The row of each fact that says what its subject is."""
+        return torch.arange(len(self.owner) - self.facts, len(self.owner), device=self.ids.device)
 
     def only(self, alive: Sequence[int]) -> "_Rows":
         """Some of the facts."""
@@ -102,7 +108,8 @@ def seek(
 ) -> Found:  # fmt: skip
     """The values of facts at the outputs of modules of one block; `sites` are paths from the block, "" is itself."""
     size = max(1, ROWS_AT_ONCE // (len(contexts) + 1))
-    parts = [_sought(lm, facts[i : i + size], contexts, sites, layer, search) for i in range(0, len(facts), size)]
+    with lm.lock, still(lm):
+        parts = [_sought(lm, facts[i : i + size], contexts, sites, layer, search) for i in range(0, len(facts), size)]
     before, after = (
         tuple(torch.cat([getattr(p, name)[n] for p in parts]) for n in range(len(sites)))
         for name in ("before", "after")
@@ -128,7 +135,7 @@ def _descend(
     lm: LM, rows: _Rows, changes: Sequence[Tensor], before: Sequence[Tensor], paths: Sequence[str], search: Search
 ) -> tuple[list[int], list[float]]:  # fmt: skip
     """Adam on the changes of all facts at once; one that has reached its end stays as it is."""
-    every, adam = rows.facts, torch.optim.Adam(changes, lr=search.rate)
+    every, adam = rows.facts, torch.optim.Adam(changes, lr=search.rate, fused=True)
     factor = torch.ones(every, device=rows.ids.device)
     steps, losses, alive, now, was = [0] * every, [0.0] * every, list(range(every)), rows, torch.empty(0)
     for step in range(search.steps):
@@ -173,7 +180,8 @@ def _step(
 
 
 def _say(lm: LM, rows: _Rows, changes: Sequence[Tensor], paths: Sequence[str]) -> _Said:
-    owner, suffixes = rows.owner, rows.suffixes
+    owner, suffixes, asked = rows.owner, rows.suffixes, len(rows.ids)
+    row, place = (torch.cat(pair) for pair in ((rows.row, rows.essence), (rows.place, torch.zeros_like(rows.essence))))
     with ExitStack() as stack:
         if paths:
             states = suffixes.states
@@ -181,10 +189,10 @@ def _say(lm: LM, rows: _Rows, changes: Sequence[Tensor], paths: Sequence[str]) -
                 stack.enter_context(tapped(lm.model, path, partial(_at_first, change=change[owner])))
         else:
             states = _at_first(suffixes.states, change=changes[0][owner])
-        last = run_on(lm, suffixes, states)
-    logps = head(lm.model, last[rows.row, rows.place]).log_softmax(-1)
+        last = run_on(lm, suffixes, states, row, place)
+    logps = head(lm.model, last[:asked]).log_softmax(-1)
     own = logps.gather(1, rows.ids[:, None])[:, 0]
-    essence = head(lm.model, last[-rows.facts :, 0]).log_softmax(-1)
+    essence = head(lm.model, last[asked:]).log_softmax(-1)
     of_row = torch.bincount(rows.row, minlength=len(owner))
     means = own.new_zeros(len(owner)).index_add(0, rows.row, -own)[: -rows.facts] / of_row[: -rows.facts]
     missed = own.new_zeros(len(owner)).index_add(0, rows.row, (own < logps.amax(1)).to(own.dtype))[: -rows.facts]

@@ -1,0 +1,69 @@
+"""The certificate of a deletion, from what the store knows of it."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from unteach.lm.fingerprint import fingerprint
+from unteach.machine import installed
+from unteach.report.atomic import folder, put
+from unteach.service import keys, ledger
+from unteach.service.deletion import Desk, notes_of, reach, rids_of, state_of
+from unteach.service.predicate import Asked, Deletion, Disposal, Entry, Issuer, Method, Roots, Stage, Superseded
+from unteach.service.releases import CLAIMS
+from unteach.service.statement import sign, statement
+from unteach.service.store import Store, now
+
+NOT_TESTED = (
+    "No attack was made on the release for this certificate; audit it with `unteach audit`.",
+    "Whether copies of the rows lie outside the store, in backups or with others.",
+)
+
+
+def certify(desk: Desk, request: str) -> Path:
+    """Write and sign the certificate of a request whose rows are gone, and checkpoint the ledger."""
+    store = desk.store
+    place = folder(store.place / "certificates") / f"{request}.json"
+    if state_of(store, request) == "certified" and place.is_file():
+        return place
+    key = issuer(store)
+    about = Issuer("the operator of this store", keys.key_id(key.public_key()))
+    notes = notes_of(store, request)
+    said = statement(
+        {"merged-adapter": notes["blob"]}, CLAIMS["retrain-equal"], _deletion(desk, request, notes), about,
+        id=f"C{request[1:]}", issued_at=now(),
+    )  # fmt: skip
+    put(place, sign(said, key))
+    if state_of(store, request) != "certified":
+        reach(store, request, "certified", {"certificate": sha256(place.read_bytes()).hexdigest()})
+    ledger.checkpoint(store.db, folder(store.place / "checkpoints"), key, now())
+    return place
+
+
+def issuer(store: Store) -> Any:
+    """The store's signing key, made where it was missing; its public half lies beside it."""
+    file = folder(store.place / "issuer") / "key.pem"
+    return keys.load(file) if file.is_file() else keys.new(file)
+
+
+def _deletion(desk: Desk, request: str, notes: Mapping[str, Any]) -> Deletion:
+    store = desk.store
+    received, policy = store.db.execute("SELECT received, policy FROM requests WHERE id = ?", (request,)).fetchone()
+    asked = Asked(request, "records", tuple(sorted(rids_of(store, request))), received, notes["swapped"])
+    settings = sha256(repr(store.settings).encode()).hexdigest()
+    build = {n.id: n for chain in desk.build(store.alive()).values() for n in chain}
+    stages = tuple(Stage(n, None, store.blob_of(n)) for n in sorted(build))
+    last = store.db.execute("SELECT seq, hash FROM events WHERE object = ? ORDER BY seq DESC LIMIT 1", (request,))
+    return Deletion(
+        asked,
+        Method("mergeshards", installed("unteach") or "0", settings, plan=f"{store.plan.shards}x{store.plan.slices}"),
+        Entry(*last.fetchone()),
+        data=Roots(notes["root"], notes["root_after"]),
+        stages=stages,
+        fingerprint=fingerprint(desk.lm.device),
+        superseded=tuple(Superseded(f"artefact-{b[:12]}", b, "destroyed") for b in notes["destroyed"]),
+        disposal=Disposal(notes["key_destroyed"]),
+        forms_tested=(f"adapter over the base, policy {policy}",),
+        not_tested=NOT_TESTED,
+    )

@@ -1,0 +1,278 @@
+"""A request on its way: every state is reached in one transaction, and everything before it can be done twice.
+
+received -> closed (duplicates found) -> planned (its price) -> fenced (dead for every later build) -> swapped (a release
+that never read the rows is served) -> verified (the clean build of what is left is there, whole) -> released (it is
+served) -> shredded (what the rows fed is destroyed, and so are they) -> certified. A killed process is followed by
+another that goes on from the state it finds.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal
+
+from unteach.data.fold import fold
+from unteach.data.near import first_near, index
+from unteach.lm.fingerprint import digest, fingerprint
+from unteach.lm.model import LM
+from unteach.methods.exact.shards.nodes import Build, Node, feeding, laid_out, merkle, missing, named, parted
+from unteach.methods.exact.shards.shardplan import digest_of
+from unteach.methods.exact.shards.stage import LMTrainer
+from unteach.schema import InputError, Record
+from unteach.service.cost import Cost, cost
+from unteach.service.releases import point, release
+from unteach.service.shredding import shred
+from unteach.service.store import Store, check_base, now
+
+State = Literal[
+    "received", "closed", "planned", "fenced", "swapped", "verified", "released", "shredded", "certified", "refused"
+]
+ORDER: tuple[State, ...] = (
+    "received", "closed", "planned", "fenced", "swapped", "verified", "released", "shredded", "certified",
+)  # fmt: skip
+Policy = Literal["record", "exact", "near"]
+NEAR = 0.8  # Jaccard similarity of word 3-grams
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """A store, the base that it is trained on, and who hears of progress."""
+
+    store: Store
+    lm: LM
+    say: Say = field(default=lambda _: None)
+
+    def __post_init__(self) -> None:
+        check_base(self.store, self.lm)
+
+    @property
+    def trainer(self) -> LMTrainer:
+        return LMTrainer(self.lm, self.store.plan, self.store.settings.school)
+
+    @property
+    def made_of(self) -> str:
+        return named(self.trainer.digest(), digest(fingerprint(self.lm.device)))
+
+    def build(self, records: Sequence[Record]) -> Build:
+        """The clean build of some records, by name."""
+        return laid_out(self.store.plan, self.made_of, records)
+
+    def root(self, records: Sequence[Record]) -> str:
+        """The Merkle root of the commitments of some records."""
+        return merkle(digest_of(r, self.store.plan.key) for r in records)
+
+
+def train(desk: Desk) -> Cost:
+    """Train and release what the store holds; a training that was stopped goes on where it was."""
+    records = desk.store.alive()
+    build = desk.build(records)
+    todo = missing(build, desk.store)
+    price = cost(desk.store, build, todo)
+    complete(desk, build, records)
+    ends = _ends(desk, build, records)
+    release(desk.store, desk.trainer, ends, "retrain-equal", desk.root(records), "training")
+    return price
+
+
+def receive(desk: Desk, ids: Sequence[str], policy: Policy = "exact") -> str:
+    """Take in a request for these records, and return its number; unknown ids are refused, and how many there are."""
+    known = {desk.store.rid(r.id): r for r in desk.store.alive()}
+    rids = [desk.store.rid(i) for i in ids]
+    strange = len(rids) - len(set(rids) & set(known))
+    if strange or not rids:
+        raise InputError(f"{strange} of {len(rids)} ids are not in the store, or given twice; name each record once")
+    request = f"R{secrets.token_hex(8)}"
+    row = (request, "received", policy, now(), json.dumps(sorted(rids)), "{}")
+    with desk.store.change("received", request, {"records": len(rids), "policy": policy}) as db:
+        db.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", row)
+    return request
+
+
+def subject_ids(store: Store, subject: str) -> list[str]:
+    """The ids of everything that belongs to a subject."""
+    found = [r.id for r in store.alive() if r.subject == subject]
+    if not found:
+        raise InputError("no record of the store bears this subject; look with `unteach plan`, or name ids")
+    return found
+
+
+def open_requests(store: Store) -> list[str]:
+    """Requests that are not at their end, the oldest first."""
+    rows = store.db.execute("SELECT id FROM requests WHERE state NOT IN ('certified', 'refused') ORDER BY received, id")
+    return [r[0] for r in rows]
+
+
+def advance(desk: Desk, request: str, *, until: State = "shredded") -> None:
+    """Bring a request to a state, from whichever it is in."""
+    steps: Mapping[str, Callable[[Desk, str], Mapping[str, Any]]] = {
+        "closed": _close, "planned": _plan, "fenced": _fence, "swapped": _swap, "verified": _build,
+        "released": _release, "shredded": _shred,
+    }  # fmt: skip
+    point(desk.store)
+    while ORDER.index(state_of(desk.store, request)) < ORDER.index(until):
+        wanted = ORDER[ORDER.index(state_of(desk.store, request)) + 1]
+        desk.say(f"{request}: {wanted}")
+        found = steps[wanted](desk, request)
+        reach(desk.store, request, wanted, found)
+
+
+def state_of(store: Store, request: str) -> State:
+    """Where a request stands."""
+    row = store.db.execute("SELECT state FROM requests WHERE id = ?", (request,)).fetchone()
+    if row is None:
+        raise InputError(f"there is no request {request} in this store; `unteach delete` names those that are open")
+    found: State = row[0]
+    return found
+
+
+def reach(store: Store, request: str, state: State, body: Mapping[str, Any]) -> None:
+    """The next state with what was found on the way, in one transaction with its line."""
+    notes = notes_of(store, request) | dict(body)
+    rids = notes.pop("rids", None)
+    with store.change(state, request, {k: v for k, v in body.items() if k != "rids"}) as db:
+        db.execute("UPDATE requests SET state = ?, notes = ? WHERE id = ?", (state, json.dumps(notes), request))
+        if rids is not None:
+            db.execute("UPDATE requests SET rids = ? WHERE id = ?", (json.dumps(rids), request))
+        if state == "fenced":
+            db.executemany("UPDATE records SET alive = 0 WHERE rid = ?", [(r,) for r in rids_of(store, request)])
+
+
+def notes_of(store: Store, request: str) -> dict[str, Any]:
+    """What was found on a request's way so far."""
+    found: dict[str, Any] = json.loads(
+        store.db.execute("SELECT notes FROM requests WHERE id = ?", (request,)).fetchone()[0]
+    )
+    return found
+
+
+def rids_of(store: Store, request: str) -> list[str]:
+    """What stands for the records of a request."""
+    found: list[str] = json.loads(store.db.execute("SELECT rids FROM requests WHERE id = ?", (request,)).fetchone()[0])
+    return found
+
+
+def closure(records: Sequence[Record], gone: Sequence[Record], policy: Policy) -> list[Record]:
+    """Other records that say the same: word for word, but for case and spaces, or nearly so."""
+    if policy == "record":
+        return []
+    chosen = {r.id for r in gone}
+    others = [r for r in records if r.id not in chosen]
+    texts = {fold(f"{r.prompt} {r.answer}") for r in gone}
+    if policy == "exact":
+        return [r for r in others if fold(f"{r.prompt} {r.answer}") in texts]
+    found = index(sorted(texts), NEAR)
+    return [r for r in others if any(True for _ in first_near(found, [fold(f"{r.prompt} {r.answer}")]))]
+
+
+def complete(desk: Desk, build: Build, records: Sequence[Record]) -> list[Node]:
+    """Train what is missing of a build into the store, with the seconds that each stage took."""
+    parts, todo = parted(desk.store.plan, records), missing(build, desk.store)
+    for n, node in enumerate(todo, 1):
+        began = perf_counter()
+        fed = feeding(desk.store.plan, parts.get(node.shard, ()), node.stage)
+        parent = desk.store.get(node.parent) if node.parent else None
+        made = desk.trainer.train(parent, desk.store.plan.steps(node.shard, node.stage, fed))
+        desk.store.put(node, made, perf_counter() - began)
+        desk.say(f"shard {node.shard}, stage {node.stage}: {node.trained} records ({n} of {len(todo)})")
+    return todo
+
+
+def _gone(desk: Desk, request: str) -> tuple[tuple[Record, ...], list[Record]]:
+    """All records, those of the request among them, and those alone; what was fenced is still sealed."""
+    rids = set(rids_of(desk.store, request))
+    owners = set(desk.store.owners(rids).values())
+    alive = {desk.store.rid(r.id): r for r in desk.store.alive()}
+    mine = {k: r for o in owners for r in desk.store.vault.get(o) if (k := desk.store.rid(r.id)) in rids}
+    return tuple(sorted((alive | mine).values(), key=lambda r: r.id)), list(mine.values())
+
+
+def _close(desk: Desk, request: str) -> Mapping[str, Any]:
+    policy = desk.store.db.execute("SELECT policy FROM requests WHERE id = ?", (request,)).fetchone()[0]
+    records, gone = _gone(desk, request)
+    twins = closure(records, gone, policy)
+    if len(gone) + len(twins) == len(records):
+        raise InputError("nothing would be left of the data; retire the store instead")
+    rids = sorted(desk.store.rid(r.id) for r in (*gone, *twins))
+    return {"rids": rids, "duplicates": len(twins)}
+
+
+def _plan(desk: Desk, request: str) -> Mapping[str, Any]:
+    left = _left(desk, request)
+    build = desk.build(left)
+    price = cost(desk.store, build, missing(build, desk.store))
+    before, _ = _gone(desk, request)
+    return {
+        "records": price.records, "whole": price.whole, "stages": price.stages,
+        "predicted": None if price.seconds is None else round(price.seconds, 3),
+        "root": desk.root(before), "touched": _fed_by(desk, request),
+    }  # fmt: skip
+
+
+def _left(desk: Desk, request: str) -> tuple[Record, ...]:
+    gone = set(rids_of(desk.store, request))
+    return tuple(r for r in desk.store.alive() if desk.store.rid(r.id) not in gone)
+
+
+def _fed_by(desk: Desk, request: str) -> list[str]:
+    """The stages that the rows fed, of every build that is in the store."""
+    _, gone = _gone(desk, request)
+    least: dict[int, int] = {}
+    for place in map(desk.store.plan.place, gone):
+        least[place.shard] = min(place.slice, least.get(place.shard, place.slice))
+    rows = desk.store.db.execute("SELECT id, shard, stage FROM nodes").fetchall()
+    keep = {n.id for chain in desk.build(_left(desk, request)).values() for n in chain}
+    return sorted(i for i, shard, stage in rows if stage >= least.get(shard, desk.store.plan.slices) and i not in keep)
+
+
+def _fence(_desk: Desk, _request: str) -> Mapping[str, Any]:
+    return {}
+
+
+def _swap(desk: Desk, request: str) -> Mapping[str, Any]:
+    """Serve the merge of the newest stage of each shard that is also one of the clean build: nothing is trained."""
+    records = desk.store.alive()
+    build = desk.build(records)
+    clean = [
+        next((n for n in reversed(build[s]) if desk.store.get(n.id) is not None), None)
+        for s in parted(desk.store.plan, records)
+    ]
+    ends = [n for n in clean if n is not None]
+    level = (
+        "retrain-equal"
+        if len(ends) == len(_ends(desk, build, records)) and not missing(build, desk.store)
+        else "influence-free"
+    )
+    blob = release(desk.store, desk.trainer, ends, level, desk.root(records), request)
+    return {"swapped": now(), "served": blob}
+
+
+def _ends(desk: Desk, build: Build, records: Sequence[Record]) -> list[Node]:
+    return [build[s][-1] for s in sorted(parted(desk.store.plan, records))]
+
+
+def _build(desk: Desk, _request: str) -> Mapping[str, Any]:
+    records = desk.store.alive()
+    build = desk.build(records)
+    began = perf_counter()
+    done = complete(desk, build, records)
+    for chain in build.values():
+        for node in chain:
+            if desk.store.get(node.id) is None:
+                raise InputError(f"{desk.store.place}: a stage was damaged while it was made; give the command again")
+    return {"trained": sum(n.trained for n in done), "took": round(perf_counter() - began, 3)}
+
+
+def _release(desk: Desk, request: str) -> Mapping[str, Any]:
+    records = desk.store.alive()
+    build = desk.build(records)
+    blob = release(desk.store, desk.trainer, _ends(desk, build, records), "retrain-equal", desk.root(records), request)
+    return {"blob": blob, "root_after": desk.root(records)}
+
+
+def _shred(desk: Desk, request: str) -> Mapping[str, Any]:
+    """Destroy the stages that the rows fed, releases that were made of them, and the rows."""
+    rids = set(rids_of(desk.store, request))
+    return shred(desk.store, rids, set(notes_of(desk.store, request)["touched"]))
