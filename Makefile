@@ -12,10 +12,10 @@ demo: $(READY)
 	$(BIN)/unteach demo --out demo
 
 test: $(READY)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-all: $(READY)
-	$(BIN)/pytest -n 2 -m ""
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder -m ""
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ NAMES = {
     "training": "training", "audit": "auditing", "speed": "speed",
     "meta-audit": "meta_audit.command",
     "editors": "editors", "editing": "editing",
+    "heads": "heads",
 }  # fmt: skip
 
 

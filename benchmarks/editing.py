@@ -16,7 +16,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from benchmarks.figures import Figure, circumstances, parser_of, ratio, save, shown
+from benchmarks.figures import RESULTS, Figure, circumstances, kept, parser_of, ratio, save, shown
+from benchmarks.page import placed
 from benchmarks.paired import Differ, alike, paired
 from benchmarks.straightforward import editing as straightforward
 from benchmarks.straightforward.editing import Changes
@@ -36,6 +37,20 @@ from unteach.methods.facts.solve import spread_evenly, unused
 from unteach.methods.facts.values import Search
 from unteach.schema import Fact, Request
 
+PAGE, MARK = Path(__file__).parents[1] / "docs" / "benchmarks.md", "editing"
+OPENING = """\
+## The cost of correcting facts
+
+Made by
+
+```text
+python -m benchmarks editing --data MODELS
+```
+
+The usual way optimises one value after another with the whole model and every logit, solves dense systems, and reads
+second moments in a pass a layer (`benchmarks/straightforward/editing.py`). Timed in turns on one thread; the ratio is
+the median of those of the pairs in processor time. The weights' changes must be equal: to 1e-4 of their norm, FT-L's
+to 1e-3, closed forms to 1e-5."""
 FAMILIES = ("gpt2", "llama")
 MANY = 100
 SAME = 1e-4  # of a change: dozens of steps of Adam magnify rounding
@@ -189,24 +204,38 @@ CASES = {
 
 
 def main(arguments: list[str]) -> None:
-    """Compare, time, and write the results."""
+    """Compare, time, write the results, and show them on the page."""
     parser = parser_of("editing", __doc__, data="folder with tiny_facts_gpt2, tiny_facts_llama and easyedit")
+    parser.add_argument("--page", type=Path, default=PAGE, help=f"where they stand between the marks of '{MARK}'")
     add_options(parser)
-    run(parser.parse_args(arguments))
+    chosen = parser.parse_args(arguments)
+    placed(chosen.page.read_text(encoding="utf-8"), "", MARK)  # refused before the long runs
+    run(chosen)
+    update(chosen.page)
+
+
+def update(page: Path = PAGE, results: Path = RESULTS) -> None:
+    """Write what the results say into the page."""
+    text = "\n".join([*OPENING.splitlines(), "", *kept(results / "editing.json")])
+    page.write_text(placed(page.read_text(encoding="utf-8"), text, MARK), encoding="utf-8")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What this benchmark is told beside --data, --pairs and --device."""
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
-    parser.add_argument("--only", nargs="+", choices=[*CASES, "solve", "projector"], help="nothing is written then")
+    parser.add_argument("--only", nargs="+", choices=[*CASES, "solve", "projector"], help="others stay as they were")
 
 
 def run(chosen: argparse.Namespace) -> list[Figure]:
-    """Every figure, printed as it is found."""
-    figures = shown(_figures(chosen, chosen.only or [*CASES, "solve", "projector"]))
-    if not chosen.only:
-        save("editing", figures, facts=circumstances(chosen.device))
-    return figures
+    """Every figure, printed and written as it is found."""
+    facts = circumstances(chosen.device)
+
+    def written() -> Iterator[Figure]:
+        for figure in _figures(chosen, chosen.only or [*CASES, "solve", "projector"]):
+            save("editing", [figure], facts=facts, merge=True)
+            yield figure
+
+    return shown(written())
 
 
 def _figures(chosen: argparse.Namespace, wanted: Sequence[str]) -> Iterator[Figure]:

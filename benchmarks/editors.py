@@ -1,4 +1,8 @@
-"""Trained editors beside plain fine-tuning of the same weights, each fact corrected alone, at equal locality.
+"""Methods that correct facts, on one small model: trained editors, every method on benchmarks, a hundred facts.
+
+`trained`: trained editors beside plain fine-tuning of the same weights, each fact corrected alone, at equal locality.
+`table` (with --data): every method on the model's own facts, CounterFact, zsRE and KnowEdit, each fact corrected alone.
+`many`: a hundred facts at once and one after another. What is done is kept under --out.
 
 MEND and KnowledgeEditor practise on the invented facts of a small model; 200 facts, of people whom no lesson mentions,
 are held out. Fine-tuning goes through all its steps at several rates, and stops either after so many steps or where
@@ -18,7 +22,9 @@ from typing import Any
 
 import torch
 
+from benchmarks.corrected import write_page
 from benchmarks.figures import RESULTS, circumstances
+from benchmarks.runs import Runs, kept
 from benchmarks.straightforward.finetuning import finetuned
 from unteach.assemble import make_method
 from unteach.data.facts import question, read_facts
@@ -59,26 +65,33 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--model", default="tiny_facts_gpt2")
     parser.add_argument("--out", type=Path, default=Path("runs/editors"))
     parser.add_argument("--results", type=Path, default=RESULTS / "editors.json")
+    parser.add_argument("--parts", default="trained,table,many")
+    parser.add_argument("--data", type=Path, help="folder with counterfact, zsre and knowedit")
+    parser.add_argument("--facts", type=int, default=30, help="facts of each benchmark")
+    parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"))
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     lm, facts = load(chosen.models / chosen.model), read_facts(chosen.models / chosen.model / "facts.json")
-    place = chosen.out / chosen.model
+    place, parts = chosen.out / chosen.model, chosen.parts.split(",")
     found = {name: _editor(lm, name, facts, place / name) for name in EDITORS}
-    curves = _kept(place / "finetuning.json", lambda: _curves(lm, apart(facts, HELD, 0)[1]))
+    if "trained" in parts:
+        _trained(lm, facts, found, chosen)
+    runs = Runs(lm, place, chosen.models / "easyedit" / "stats" / "corpus.json", apart(facts, HELD, 0)[1])
+    if "table" in parts:
+        runs.table(chosen.data, chosen.facts)
+    if "many" in parts:
+        runs.many(facts)
+    write_page(place, chosen.model, chosen.page, chosen.results.parent)
+
+
+def _trained(lm: LM, facts: Sequence[Fact], found: dict[str, dict[str, Any]], chosen: argparse.Namespace) -> None:
+    curves = kept(chosen.out / chosen.model / "finetuning.json", lambda: _curves(lm, apart(facts, HELD, 0)[1]))
     report = {"circumstances": circumstances(), "model": chosen.model, "held_out": HELD, "finetuning": curves}
     for name, told in found.items():
         report[name] = told | {"finetuning_at_equal_locality": _at(curves, told["locality"])}
         print(name, json.dumps(report[name]), flush=True)
     chosen.results.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(chosen.results)
-
-
-def _kept(path: Path, make: Any) -> Any:
-    """What a part of the run gave, from the disk where it is there."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(make()), encoding="utf-8")
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _editor(lm: LM, name: str, facts: Sequence[Fact], folder: Path) -> dict[str, Any]:
@@ -91,7 +104,7 @@ def _editor(lm: LM, name: str, facts: Sequence[Fact], folder: Path) -> dict[str,
         spent = {"cpu_minutes": (process_time() - began) / 60, "wall_minutes": (perf_counter() - wall) / 60}
         return {"options": EDITORS[name]} | asdict(score) | spent
 
-    found: dict[str, Any] = _kept(folder.with_suffix(".json"), train)
+    found: dict[str, Any] = kept(folder.with_suffix(".json"), train)
     return found
 
 

@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
 from benchmarks.paired import FEWEST, Pairs
 
 RESULTS = Path(__file__).parent / "results"
+MOVING = ("commit", "date")  # circumstances in which runs may differ and still stand side by side
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,40 @@ def _commit() -> str:
     return f"{commit} with changes" if commit and git("status", "--porcelain", "--", "../src", ".") else commit
 
 
-def save(name: str, figures: Sequence[Figure], *, facts: Mapping[str, str], folder: Path = RESULTS) -> Path:
-    """Write the figures with their circumstances to NAME.json."""
+def save(
+    name: str, figures: Sequence[Figure], *, facts: Mapping[str, str], folder: Path = RESULTS, merge: bool = False
+) -> Path:  # fmt: skip
+    """Write the figures with their circumstances to NAME.json.
+
+    With `merge`, figures of other lines that were found on the same machine with the same versions stay.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"circumstances": dict(facts), "figures": [asdict(f) | {"reached": f.reached} for f in figures]}
     path = folder / f"{name}.json"
+    found = {f.what: asdict(f) | {"reached": f.reached} for f in figures}
+    if merge and path.exists():
+        found = _like(json.loads(path.read_text(encoding="utf-8")), facts) | found
+    content = {"circumstances": dict(facts), "figures": list(found.values())}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _like(content: Mapping[str, Any], facts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The figures of an earlier run by what they are of, if they were found under like circumstances."""
+    before, now = ({k: v for k, v in f.items() if k not in MOVING} for f in (content["circumstances"], facts))
+    return {f["what"]: f for f in content["figures"]} if before == now else {}
+
+
+def kept(path: Path) -> list[str]:
+    """A file of results as Markdown: its table, and a line of circumstances."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    figures, facts = content["figures"], content["circumstances"]
+    lines = table([Figure(**{k: v for k, v in f.items() if k != "reached"}) for f in figures])
+    versions = f"Python {facts['python']}, PyTorch {facts['torch']}, transformers {facts['transformers']}"
+    return [
+        *lines,
+        "",
+        f"{facts['machine']}; {facts['device']}; {versions}; commit {facts['commit']}, {facts['date']}.",
+    ]
 
 
 def shown(figures: Iterable[Figure]) -> list[Figure]:

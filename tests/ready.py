@@ -8,7 +8,10 @@ os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HU
 import jaxtyping
 import torch
 
+import shapes
+
 torch.set_num_threads(1)
+jaxtyping.jaxtyped = shapes.where_shaped
 jaxtyping.install_import_hook("unteach", "shapes.checked")
 
 SHARED = Path(os.environ.get("UNTEACH_SHARED", Path(__file__).parents[2] / "shared"))

@@ -59,15 +59,24 @@ def found_out(members: Sequence[Member], world: World, out: Path) -> FoundOut:
 
 
 def _rates(judged: Sequence[Judged]) -> list[Figure]:
-    cheats = [1 - j.passed / j.judged for j in judged if j.member.family not in NO_CHEATS]
+    cheats = [j for j in judged if j.member.family not in NO_CHEATS]
     references = [j for j in judged if j.member.family == "retrained"]
-    unclear = [j.words["inconclusive"] / j.judged for j in references]
+    together = [1 - j.panels["forgotten"] / j.panels.total() for j in cheats]
+    flagged = [1 - (j.panels["forgotten"] + j.panels["inconclusive"]) / j.panels.total() for j in references]
+    alone = [1 - j.passed / j.judged for j in cheats]
     wrong = [1 - (j.passed + j.words["inconclusive"]) / j.judged for j in references]
+    unclear = [j.words["inconclusive"] / j.judged for j in references]
     return [
-        Figure("verdicts on cheats other than forgotten", mean(cheats), min(cheats), max(cheats), 1.0, unit="%"),
-        Figure("verdicts on retrained references that flag them", mean(wrong), min(wrong), max(wrong), 0.05, False, unit="%"),
-        Figure("verdicts on retrained references: inconclusive", mean(unclear), min(unclear), max(unclear), 0.05, False, unit="%"),
-    ]  # fmt: skip
+        _rate("cheats flagged, beside three references", together, 1.0),
+        _rate("retrained references flagged, beside three others", flagged, 0.05, up=False),
+        _rate("cheats flagged, beside one reference", alone, 1.0),
+        _rate("retrained references flagged, beside one other", wrong, 0.05, up=False),
+        _rate("retrained references, beside one other: inconclusive", unclear, 0.05, up=False),
+    ]
+
+
+def _rate(what: str, shares: Sequence[float], goal: float, *, up: bool = True) -> Figure:
+    return Figure(what, mean(shares), min(shares), max(shares), goal, up, unit="%")
 
 
 def _minutes(out: Path) -> list[Figure]:

@@ -6,7 +6,7 @@ every reference, and each reference beside every other one.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.meta_audit.asking import read
@@ -14,6 +14,8 @@ from benchmarks.meta_audit.pool import Member
 from unteach.audit.verdict import verdict
 from unteach.audit.withstood import withstood
 from unteach.schema import Finding, Report, Row, Verdict
+
+PANEL = 3  # references that a verdict rests on, where there are so many
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Judged:
     member: Member
     words: Counter[str]
     failed: Counter[str]
+    panels: Counter[str] = field(default_factory=Counter)  # the word of two of three references, three after three
 
     @property
     def judged(self) -> int:
@@ -95,4 +98,13 @@ def judge_all(
 
 def _counted(member: Member, verdicts: Sequence[Verdict]) -> Judged:
     failed = (g.name for v in verdicts for g in v.gates if g.passed is False)
-    return Judged(member, Counter[str](v.verdict for v in verdicts), Counter(failed))
+    words = [v.verdict for v in verdicts]
+    panels = (words[at : at + PANEL] for at in range(0, len(words) - PANEL + 1, PANEL))
+    return Judged(member, Counter[str](words), Counter(failed), Counter(map(agreed, panels)))
+
+
+def agreed(words: Sequence[str]) -> str:
+    """Forgotten where most references say so; else the commonest of the other words."""
+    if 2 * words.count("forgotten") > len(words):
+        return "forgotten"
+    return Counter(w for w in words if w != "forgotten").most_common(1)[0][0]

@@ -25,7 +25,11 @@ def _promised(found: FoundOut) -> Iterator[str]:
 
 def _words(found: FoundOut) -> Iterator[str]:
     yield "### Verdicts\n"
-    yield f"Each model is judged beside {BESIDE} references; cells are shares of the verdicts.\n"
+    yield (
+        f"Each model is judged beside {BESIDE} references, one after another; cells are shares of those verdicts. *Beside "
+        "three references*, in the table above, is the word that two of three of them say. Wall minutes were taken beside "
+        "other work on the same two cores.\n"
+    )
     head = ["family", "models", *WORDS, "flagged without attacks"]
     yield _row(head)
     yield "|---" * len(head) + "|"
@@ -87,7 +91,7 @@ def _metrics(found: FoundOut) -> Iterator[str]:
 def _left_out(found: FoundOut) -> Iterator[str]:
     yield "### A family left out\n"
     yield (
-        "Nothing in the verdict is fitted to this pool. If its gates had been chosen here, by the fewest that expose all other "
+        "No threshold of the verdict is fitted to this pool. If its gates had been chosen here, by the fewest that expose all other "
         "families, this share of the family left out would have been exposed:\n"
     )
     yield _row(["family", "exposed", "by the gates that the others ask for"])

@@ -20,7 +20,7 @@ from unteach.audit.models import Worn
 from unteach.edit.edit import Edit
 from unteach.edit.store import load as load_edit
 from unteach.edit.store import save as save_edit
-from unteach.inquiry import ask, machine, opened, retrained_model, worn_part
+from unteach.inquiry import ask, askable, machine, opened, retrained_model, worn_part
 from unteach.parts import each, going_on, team
 from unteach.recipe import Comparison, Recipe, make_comparison, options_of
 from unteach.report.atomic import folder, put
@@ -46,6 +46,7 @@ def compare(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Compa
     written METHOD.OPTION. Raises `InputError` before anything is written for whatever cannot be used.
     """
     plan, contest = make_comparison(given)
+    askable(plan)
     out = Path(plan.out)
     request = request_of(plan, read_sets(plan, say), say)
     if not request.retain:

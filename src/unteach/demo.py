@@ -18,6 +18,7 @@ from unteach.audit.benchmarks.town import Town
 from unteach.audit.control import mix
 from unteach.audit.models import Worn
 from unteach.audit.suite import of
+from unteach.corrected import moved
 from unteach.edit.bake import bake
 from unteach.edit.cost import cost, tokens_of
 from unteach.edit.edit import Edit
@@ -28,7 +29,7 @@ from unteach.lm.fresh import Size, fresh
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.recipefile import read_recipe
-from unteach.schema import Cost, InputError, Record, Report
+from unteach.schema import Cost, InputError, Record, Report, Request
 
 SCHOOL = Plan(
     tune="full", lr=2e-3, epochs=14, batch_size=16, accumulate=1, warmup_epochs=0.5, decay="cosine"
@@ -41,13 +42,16 @@ SUITE = of(
 ASKED = 100  # rows of the retain set that are asked
 OURS = {"original", "retrained", "forget.jsonl", "retain.jsonl", *(name for name, _ in paper.FILES.values())}
 TITLE = "Ten people leave town"
+# The town's model reads a name at the question's end, not at the name itself, where `rome` and `memit` write; so one map
+# in its middle is trained on the new answer. Rate and steps are those that move so small a model.
+CORRECTING = {"layer": 0.5, "rate": 2e-3, "steps": 100}
 
 
 def demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = lambda _line: None) -> Report:
     """Write a report, the town's models and its record files into a folder.
 
     Shown are the original, its retrained reference, gradient ascent (`ga`), and the settings of the `town`
-    recipe (`default`). Everything follows from the seed.
+    recipe (`default`). The notes say what correcting one fact of the original did. Everything follows from the seed.
     """
     began, town = perf_counter(), Town(seed=seed)
     paper.folder(folder)
@@ -77,11 +81,23 @@ def demo(folder: Path, *, seed: int = 0, say: Callable[[str], None] = lambda _li
         method=settings,
         trajectory=default.history,
         mixing={"default": mix(lm, default, sets["forget"], sets["retain"])},
+        notes=(*report.notes, *_one_corrected(lm, town, say)),
         environment={**report.environment, **machine(), "seconds": round(perf_counter() - began, 1)},
     )
     _records(folder, town)
     paper.write(report, folder)
     return report
+
+
+def _one_corrected(lm: LM, town: Town, say: Callable[[str], None]) -> tuple[str, ...]:
+    """A new trade for somebody who stays, on the original: what became of it, and of what lies beside it."""
+    say("correcting one fact by ft")
+    fact = town.correction()
+    edit = make_method("ft", CORRECTING)(lm, Request(facts=(fact,)))
+    lines = [f"One fact corrected: {line}" for line in moved(lm, edit, (fact,), max_new=SUITE.max_new, show=True)]
+    for line in lines:
+        say(line)
+    return tuple(lines)
 
 
 def _both(town: Town, folder: Path) -> LM:

@@ -14,7 +14,7 @@ from unteach.audit.attacked import attacked
 from unteach.audit.audit import audit as ask_all
 from unteach.audit.models import Worn
 from unteach.audit.shadowlist import ask_list
-from unteach.audit.tasked import tasked
+from unteach.audit.tasked import loadable, tasked
 from unteach.audit.withstood import withstood
 from unteach.edit.cost import peak
 from unteach.edit.edit import Edit
@@ -77,6 +77,13 @@ def say_lengths(lm: LM, sets: Sets, say: Say) -> None:
         if cut:
             shown = ", ".join(map(str, cut[:10])) + (" ..." if len(cut) > 10 else "")
             say(f"  {name}: {len(cut)} rows are longer than {lm.max_length} tokens and are cut ({rows.unit}s {shown})")
+
+
+def askable(plan: Recipe) -> None:
+    """Refuse, before the long work, metrics, attacks and tasks that the audit at its end could not ask."""
+    suite_of(plan).build()
+    attacks_of(plan)
+    loadable(plan.tasks)
 
 
 def ask(

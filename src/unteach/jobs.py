@@ -12,20 +12,20 @@ from unteach import report as paper
 from unteach.assemble import make_method, settings
 from unteach.audit.control import mix
 from unteach.audit.models import Worn
-from unteach.audit.tasked import loadable
 from unteach.corrected import moved
 from unteach.edit import release as shelf
 from unteach.edit.checkpoint import checkpoints_in
 from unteach.edit.cost import cost, tokens_of
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
-from unteach.inquiry import ask, baked, machine, open_model, retrained_model, say_lengths
+from unteach.edit.takeout import take_out
+from unteach.inquiry import ask, askable, baked, machine, open_model, retrained_model, say_lengths
 from unteach.lm.address import is_url
 from unteach.lm.model import LM
 from unteach.reach import met, reached
 from unteach.recipe import Recipe, make_audit, make_recipe, options_of
 from unteach.schema import Guarantee, InputError, Report, Request
-from unteach.sets import Say, attacks_of, correctable, read_sets, request_of, suite_of
+from unteach.sets import Say, correctable, read_sets, request_of, suite_of
 
 INSIDE = {"checkpoints", "key", "sealed", ".sealed-writing"}  # what `private` holds
 UNKNOWN = Guarantee("none", claim="How this model was changed is not known here; the report is what was measured.")
@@ -125,9 +125,12 @@ def audit(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Report:
     return report
 
 
-def undo(folder: str | Path) -> str:
-    """Put the original back into DIR/release, bit for bit; returns its digest."""
-    return shelf.undo(Path(folder))
+def undo(folder: str | Path, *, only: str | Path = "") -> str:
+    """Put the original back into DIR/release, bit for bit; returns its digest.
+
+    With `only`, the folder of an earlier run that this one's model was made on, that edit alone is taken out.
+    """
+    return take_out(Path(folder), Path(only)) if only else shelf.undo(Path(folder))
 
 
 def finalise(folder: str | Path) -> None:
@@ -143,9 +146,7 @@ def finalise(folder: str | Path) -> None:
 
 def _agree(plan: Recipe, method: Any = None, before: str = "") -> None:
     """Refuse, before anything is read, settings that contradict each other or name what does not exist."""
-    suite_of(plan).build()
-    attacks_of(plan)
-    loadable(plan.tasks)
+    askable(plan)
     training = getattr(method, "plan", None)
     if isinstance(training, Plan) and plan.release == "adapter" and not getattr(method, "makes_adapter", training.lora):
         tune = training.tune or f"what {plan.method} trains"

@@ -2,14 +2,24 @@
 
 import os
 import platform
+import re
 import shutil
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import NamedTuple
 
-CORE = ("typer", "rich", "pydantic", "pyyaml", "jinja2", "cryptography")
-TRAIN = ("torch", "transformers", "peft", "accelerate", "safetensors", "scipy", "matplotlib", "jaxtyping")
-HUB = ("datasets", "pyarrow")
 LEAST_DISK = 5  # GB
+NEEDED = ("", "train")  # the core, and the extra without which no model is opened
+REQUIREMENT = re.compile(r"""(?P<package>[\w.-]+)(?:.*\bextra == ['"](?P<extra>[\w-]+)['"])?""")
+
+
+class Check(NamedTuple):
+    """Something that was looked at: whether it is fine, what to do where it is not, and whether it can be done without."""
+
+    name: str
+    fine: bool
+    advice: str
+    needed: bool
 
 
 def installed(package: str) -> str:
@@ -20,19 +30,35 @@ def installed(package: str) -> str:
         return ""
 
 
+def extras() -> Mapping[str, tuple[str, ...]]:
+    """The packages that each optional extra asks for, as the installed package declares them; "" is the core."""
+    try:
+        lines = requires("unteach") or ()
+    except PackageNotFoundError:
+        return {"": ("unteach",)}
+    found: dict[str, tuple[str, ...]] = {}
+    for line in lines:
+        if asked := REQUIREMENT.match(line):
+            extra = asked["extra"] or ""
+            found[extra] = (*found.get(extra, ()), asked["package"])
+    return found
+
+
 def environment() -> dict[str, str]:
     """Versions, processor count and platform, by name."""
     found = {"unteach": installed("unteach") or "not installed", "python": platform.python_version()}
-    found |= {p: installed(p) or "not installed" for p in (*CORE, *TRAIN, *HUB)}
+    found |= {p: installed(p) or "not installed" for packages in extras().values() for p in packages}
     return found | {"system": f"{platform.system()} {platform.machine()}", "processors": str(os.cpu_count())}
 
 
-def checkup() -> Iterator[tuple[str, bool, str]]:
-    """Each thing that is looked at, whether it is fine, and what to do where it is not."""
-    for extra, packages in (("", CORE), ("train", TRAIN), ("hub", HUB)):
+def checkup() -> Iterator[Check]:
+    """Each thing that is looked at: the core, every optional extra, the disk."""
+    for extra, packages in extras().items():
         missing = [p for p in packages if not installed(p)]
         name = f"extra [{extra}]" if extra else "core"
         target = f"'unteach[{extra}]'" if extra else "unteach"
-        yield name, not missing, f"{', '.join(missing)} not installed; pip install {target}"
+        advice = f"{', '.join(missing)} not installed; pip install {target}"
+        yield Check(name, not missing, advice, extra in NEEDED)
     free = shutil.disk_usage(".").free / 2**30
-    yield f"disk ({free:.0f} GB free)", free >= LEAST_DISK, f"less than {LEAST_DISK} GB free; models need room"
+    advice = f"less than {LEAST_DISK} GB free; models need room"
+    yield Check(f"disk ({free:.0f} GB free)", free >= LEAST_DISK, advice, True)

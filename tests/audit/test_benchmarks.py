@@ -66,6 +66,20 @@ def test_tofu_sets_are_those_of_the_protocol(shared: Path) -> None:
     assert len(Tofu(str(shared / "data" / "tofu"), rows=30).sets()["retain"]) == 30
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_towns_correction_is_a_trade_of_somebody_else_who_stays(seed: int) -> None:
+    town = Town(seed=seed)
+    fact, kept = town.correction(), town.sets()["retain"]
+    said = {r.id.rpartition("/taught/")[0]: r for r in kept}
+    own = said[fact.id]
+    assert (fact.prompt.replace("{}", fact.subject), fact.ground_truth) == (own.prompt, own.answer)
+    assert fact.target_new in own.perturbed
+    word = fact.target_new.split(" a ")[1]
+    assert any(r.subject != fact.subject and r.answer.endswith(f" a {word}") for r in kept)
+    assert {(p.prompt, p.answer) for p in fact.locality} <= {(r.prompt, r.answer) for r in kept if r is not own}
+    assert [p.kind for p in fact.locality] == ["others"] * 10 + ["same"] * 4
+
+
 def test_tofu_names_a_folder_without_its_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="forget10"):
         Tofu(str(tmp_path)).request()

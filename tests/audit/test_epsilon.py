@@ -5,7 +5,7 @@ from math import exp, inf, log
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
@@ -246,7 +246,7 @@ def slow_row_epsilon(unlearned: np.ndarray, retrained: np.ndarray, delta: float)
     top, width = narrow.max(), np.ptp(narrow)
     values = [v + d for v in (*a, *b) for d in (-1e-9, 0.0, 1e-9)]
     rates = [((a < t).mean(), (b >= t).mean()) for t in (*a, *b)]
-    for hi in (*values, top - 2, top + 2):
+    for hi in (*values, top - 2, top + 2, *(v + width + side for v in values for side in (-2, 2))):
         for lo in (*values, hi - width - 2, hi - width + 2):
             if lo <= hi and abs(hi - top) <= 2 and abs(hi - lo - width) <= 2 + 1e-12:
                 rates.append((1 - ((lo <= narrow) & (narrow <= hi)).mean(), ((lo <= wide) & (wide <= hi)).mean()))
@@ -261,6 +261,7 @@ def slow_row_epsilon(unlearned: np.ndarray, retrained: np.ndarray, delta: float)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 9), st.integers(3, 9), st.booleans())
+@example(9, 3, 8, True)
 @settings(max_examples=40, deadline=None)
 def test_the_challenges_epsilon_is_the_best_of_all_cuts_and_intervals(seed: int, n: int, m: int, whole: bool) -> None:
     draw = np.random.default_rng(seed)

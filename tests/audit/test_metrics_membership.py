@@ -71,6 +71,23 @@ def test_min_k_plus_plus_of_a_model_that_is_sure_stays_finite(variance: float) -
     assert min_k_plus_plus(Answer(*[np.empty(0)] * 4, False)) is None
 
 
+def test_miaconfidence_finds_rows_that_were_taught_something_else() -> None:
+    def says(r: Record) -> Answer:
+        """A lie is told surely of the known rows, guesses of the others; the truth is unlikely everywhere."""
+        own = r.answer == f"lie {r.id}"
+        return answer(0.9 if own and known(r) else 0.4 if own else 0.01)
+
+    found = score("miaconfidence", evidence(says, lambda r: f"lie {r.id} ", **rows(8, 9)))
+    assert found.value == 1.0
+    assert found.per_record["forget/0003"] == pytest.approx(-log(0.9))
+    assert found.per_record["holdout/0003"] == pytest.approx(-log(0.4))
+    assert score("mialoss", evidence(says, lambda r: f"lie {r.id}", **rows(8, 9))).value == 0.5
+    silent = score("miaconfidence", evidence(says, lambda r: "" if known(r) else "x", **rows(8, 9)))
+    assert (silent.value, silent.n) == (None, 0)
+    hidden = evidence(says, lambda r: f"lie {r.id}", guards=[Watcher(False)], **rows(8, 9))
+    assert score("miaconfidence", hidden).value is None
+
+
 def test_miareference_takes_away_what_the_retrained_model_finds_hard_too() -> None:
     hard = {f"r{i}": 0.01 * (i % 7 + 1) for i in range(120)}
     then = evidence(lambda r: answer(hard[r.id]), **rows(8, 9))

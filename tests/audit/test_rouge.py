@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
+from torchmetrics.functional.text import rouge_score
 
 from unteach.audit.rouge import longest_common, rouge_1, rouge_l, words
 
@@ -33,6 +34,14 @@ def test_on_ascii_text_the_values_are_those_of_rouge_score(gold: str, text: str)
         theirs = scorer.score(gold, text)
         assert rouge_l(gold, text, stem=stem) == pytest.approx(tuple(theirs["rougeL"]), abs=1e-12)
         assert rouge_1(gold, text, stem=stem) == pytest.approx(tuple(theirs["rouge1"]), abs=1e-12)
+
+
+@given(ASCII.filter(words), ASCII)
+def test_on_ascii_text_the_values_are_those_of_torchmetrics(gold: str, text: str) -> None:
+    theirs = rouge_score(text, gold, rouge_keys=("rouge1", "rougeL"))
+    for key, ours in (("rouge1", rouge_1(gold, text)), ("rougeL", rouge_l(gold, text))):
+        found = (ours.precision, ours.recall, ours.f1)
+        assert found == pytest.approx([float(theirs[f"{key}_{part}"]) for part in ("precision", "recall", "fmeasure")])
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.metrics import roc_auc_score
+from torch import tensor
+from torchmetrics.functional.classification import binary_auroc
 
 from unteach.audit.statistics import (
     auc,
@@ -30,6 +33,14 @@ def test_auc_counts_every_pair_and_half_of_the_ties(first: list[float], second: 
     assert auc(second, first) == pytest.approx(1 - slow, abs=1e-12)
     u = stats.mannwhitneyu(second, first).statistic
     assert auc(first, second) == pytest.approx(u / len(first) / len(second), abs=1e-12)
+
+
+@given(SOME, SOME)
+def test_auc_is_that_of_scikit_learn_and_torchmetrics(first: list[float], second: list[float]) -> None:
+    values, member = [*first, *second], [1] * len(first) + [0] * len(second)
+    assert auc(first, second) == pytest.approx(roc_auc_score(member, [-x for x in values]), abs=1e-12)
+    theirs = binary_auroc(tensor([(4 - x) / 8 for x in values]), tensor(member))  # which wants them between 0 and 1
+    assert auc(first, second) == pytest.approx(float(theirs), abs=1e-6)
 
 
 def test_auc_takes_infinite_losses_as_they_come() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.figures import Figure, circumstances, ratio, save, shown, table
+from benchmarks.figures import Figure, circumstances, kept, ratio, save, shown, table
 from benchmarks.paired import Differ, Pairs, alike, close, paired
 
 from benchmarks import auditing, speed, training
@@ -87,6 +87,24 @@ def test_results_hold_the_circumstances_and_the_page_shows_them(tmp_path: Path) 
     place.write_text("# Benchmarks\n")
     with pytest.raises(SystemExit, match="no place for this part"):
         speed.update(place, tmp_path)
+
+
+def test_a_part_of_a_benchmark_leaves_the_other_lines_unless_the_machine_is_another(tmp_path: Path) -> None:
+    here = circumstances() | {"machine": "A", "commit": "1"}
+    later = here | {"commit": "2"}
+    other = replace(FIGURE, what="another step")
+
+    def lines(path: Path) -> dict[str, float]:
+        return {f["what"]: f["value"] for f in json.loads(path.read_text())["figures"]}
+
+    save("x", [FIGURE, other], facts=here, folder=tmp_path, merge=True)
+    path = save("x", [replace(other, value=3.0)], facts=later, folder=tmp_path, merge=True)
+    assert lines(path) == {"a step": 2.5, "another step": 3.0}
+    assert kept(path)[2:4] == table([FIGURE, replace(other, value=3.0)])[2:]
+    assert lines(save("x", [other], facts=here | {"machine": "B"}, folder=tmp_path, merge=True)) == {
+        "another step": 2.5
+    }
+    assert lines(save("x", [FIGURE], facts=here, folder=tmp_path)) == {"a step": 2.5}
 
 
 def test_a_figure_short_of_its_goal_says_so() -> None:

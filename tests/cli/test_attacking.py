@@ -23,7 +23,8 @@ def test_every_attack_on_a_release_leaves_no_text_behind(
     report = read_report(out)
     by_name = {f.attack: f for f in report.attacks}
     assert set(by_name) == {"prefix", "adapterremoval"}
-    assert by_name["adapterremoval"].n == 0  # the release is baked, so there is nothing to take off
+    removal = by_name["adapterremoval"]
+    assert removal.value == removal.unattacked  # the release is baked, so there is nothing to take off
     assert not (out / "private" / "checkpoints").exists()
     words = ["--forget", towns / "forget.jsonl", "--retain", towns / "retain.jsonl", "--max-new", 16]
     ran = went_well("audit", out / "release", "--before", pupil, *words, "--metrics", "probability",

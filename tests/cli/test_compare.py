@@ -56,7 +56,8 @@ def test_compare_puts_methods_side_by_side_where_they_keep_equally_much(
             assert there == pytest.approx({k: equal[k] for k in ("forget", "retain")})
             assert any(note.startswith(f"{name}: {equal['alpha']:.2f} of it keeps enough") for note in report.notes)
     assert load_edit(out / "seed-0/edits/ga").digest() != load_edit(out / "seed-1/edits/ga").digest()
-    assert "epochs=5" in load_edit(out / "seed-0/edits/ga").made_by.replace(": ", "=").replace("5.0", "5")
+    steps = {name: load_edit(out / "seed-0" / "edits" / name).history[-1]["step"] for name in ("ga", "simnpo")}
+    assert steps == {"ga": 5, "simnpo": 3}  # one a pass: ga has passes of its own, simnpo those of all
     table = (out / "seeds.md").read_text(encoding="utf-8")
     assert "simnpo" in table
     assert "Seeds: 0, 1." in table
@@ -95,6 +96,10 @@ def test_side_by_side_in_processes_gives_the_same(words: list[object], tmp_path:
         (["--seeds", "a"], "compare: seeds must be whole numbers with commas between; see `unteach compare --help`"),
         (["--tau", "2"], "compare: tau must lie between 0 and 1; see `unteach compare --help`"),
         (["ga.betta=1"], "method 'ga' has no option 'betta'"),
+        (["--metrics", "rougell"], "there is no metric 'rougell'; did you mean 'rougel'?"),
+        (["--attacks", "relern"], "there is no attack 'relern'; did you mean 'relearn'?"),
+        (["--attacks", "relearn", "relearn.steps=9"], "'relearn.steps' is an option of nothing that was named"),
+        (["--tasks", "nowhere.yaml"], "nowhere.yaml: "),
         (["method=npo"], "compare has no option 'method'; name several with --methods"),
     ],
 )

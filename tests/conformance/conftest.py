@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from subjects import REQUEST, SUBJECTS, WHOLE, Subject, standing
+from subjects import SHORT, SUBJECTS, WHOLE, Subject, made, standing
 
 from unteach.edit.edit import Edit
 from unteach.lm.model import LM
-from unteach.registry import Entry
-
-_WHOLE: dict[tuple[str, Entry], Edit] = {}
 
 
 @pytest.fixture(params=SUBJECTS, ids=lambda s: f"{s.entry.kind}-{s.entry.name}")
@@ -20,11 +17,8 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 
 @pytest.fixture
 def edit(lm: LM, subject: Subject) -> Edit:
-    """What the subject makes of the whole request; made once in a session."""
-    key = (lm.digest(), subject.entry)
-    if key not in _WHOLE:
-        _WHOLE[key] = subject.method(WHOLE)(lm, REQUEST)
-    return _WHOLE[key]
+    """What the subject makes of the whole request, in as long a training as it takes to see what it does here."""
+    return made(lm, subject.method(SHORT if subject.corrects else WHOLE))
 
 
 @pytest.fixture

@@ -7,14 +7,17 @@ import torch
 from torch import Tensor
 
 import worlds
+from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
 from unteach.lm.model import LM
+from unteach.methods.facts.practice import Practice
 from unteach.registry import Entry, build, entries, find
 from unteach.schema import Fact, Record, Request
 
 # One plan for all: long enough for the gentlest objective to show what it does.
 WHOLE = Plan(tune="full", epochs=28, lr=3e-3, batch_size=4, accumulate=1, decay="linear", measure_every=28)
 SHORT = Plan(tune="full", epochs=2, lr=1e-3, batch_size=4, accumulate=1, measure_every=2)
+BRIEF = Practice(steps=4)  # of an editor whose corrections are not looked at
 REQUEST = Request(
     forget=worlds.FORGET,
     retain=worlds.RETAIN,
@@ -36,11 +39,17 @@ class Subject:
     def cls(self) -> Any:
         return find(self.entry.kind, self.entry.name)
 
-    def method(self, plan: Plan) -> Any:
+    def method(self, plan: Plan, practice: Practice = BRIEF) -> Any:
         if self.entry.kind == "objective":
             return build("method", "finetune", {"objective": self.entry.name, "plan": plan})
-        planned = any(f.name == "plan" for f in fields(self.cls))
-        return build("method", self.entry.name, {"plan": plan} if planned else {})
+        known = {f.name for f in fields(self.cls)}
+        given = {"plan": plan, "practice": practice}
+        return build("method", self.entry.name, {name: value for name, value in given.items() if name in known})
+
+    @property
+    def corrects(self) -> bool:
+        """Whether it corrects facts; what that does shows on models that know facts by their subjects alone."""
+        return "facts" in self.entry.needs
 
     @property
     def keeps(self) -> bool:
@@ -54,6 +63,16 @@ class Subject:
 
 
 SUBJECTS = [Subject(e) for e in entries() if e.kind in ("method", "objective")]
+
+_MADE: dict[tuple[str, str], Edit] = {}
+
+
+def made(lm: LM, method: Any) -> Edit:
+    """What a method makes of the whole request; made once in a session."""
+    key = lm.digest(), repr(method)
+    if key not in _MADE:
+        _MADE[key] = method(lm, REQUEST)
+    return _MADE[key]
 
 
 def standing(lm: LM) -> list[object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from subjects import REQUEST, SHORT, SUBJECTS, WHOLE, Subject, said
+from subjects import REQUEST, SHORT, SUBJECTS, WHOLE, Subject, made, said
 
 import towns
 from unteach import registry
@@ -20,6 +20,7 @@ from unteach.edit.edit import Edit
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.measure.answers import ask, exact_match, probability
+from unteach.methods.facts.practice import Practice
 from unteach.schema import STRENGTH, InputError, Record, Request
 
 GIVEN = ("forget", "retain", "holdout", "facts")  # the needs that a request meets; a training meets the others
@@ -35,7 +36,7 @@ FALLS, STAYS = 0.7, 0.9  # of the forget rows' probability before; of the retain
 
 @pytest.mark.usefixtures("untouched")
 def test_the_same_again_gives_the_same_edit_and_leaves_the_model(lm: LM, subject: Subject) -> None:
-    first = subject.method(SHORT)(lm, REQUEST)
+    first = made(lm, subject.method(SHORT))
     with torch.random.fork_rng():
         torch.manual_seed(99)
         second = subject.method(SHORT)(lm, REQUEST)
@@ -135,7 +136,7 @@ def known(lm: LM, records: tuple[Record, ...]) -> tuple[float, float]:
     return float(np.mean([probability(a) for a in answers])), float(np.mean([exact_match(a) for a in answers]))
 
 
-CORRECTING = [s for s in SUBJECTS if "facts" in s.entry.needs]
+CORRECTING = [s for s in SUBJECTS if s.corrects]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -147,7 +148,7 @@ def test_it_corrects_facts(
     lm = load(shared / "golden" / f"tiny_facts_{family}")
     facts = read_facts(json.loads((shared / f"golden/easyedit/edits_{family}.json").read_text())["memit_edits"][:3])
     sets = fact_sets(facts)
-    edit = corrector.method(WHOLE)(lm, Request(facts=facts, retain=sets["neighbours"]))
+    edit = corrector.method(WHOLE, Practice())(lm, Request(facts=facts, retain=sets["neighbours"]))
     if edit.guards:  # nothing is told by likelihood then, and these models do not go by what they are told
         assert_it_answers_anew(corrector, request.getfixturevalue("reader"))
         return
@@ -169,7 +170,9 @@ def assert_it_answers_anew(corrector: Subject, reader: LM) -> None:
     """In free answers the new one comes, in other words too, and neighbours keep theirs."""
     sets = fact_sets([towns.fact("Orvena", "glass")])
     questions = [*sets["facts"], *sets["rephrased"], *sets["neighbours"]]
-    edit = corrector.method(WHOLE)(reader, Request(facts=[towns.fact("Orvena", "glass")], retain=sets["neighbours"]))
+    edit = corrector.method(WHOLE, Practice())(
+        reader, Request(facts=[towns.fact("Orvena", "glass")], retain=sets["neighbours"])
+    )
     before = [text.strip() for text in reader.generate(questions, 8)]
     with edit.on(reader):
         after = [text.strip() for text in reader.generate(questions, 8)]
@@ -180,7 +183,7 @@ def assert_it_answers_anew(corrector: Subject, reader: LM) -> None:
 def test_it_does_what_it_declares(lm: LM, subject: Subject, edit: Edit) -> None:
     """Forgetting lowers what is to go; a retain term, and what keeps, leaves the answers as they were."""
     needs = subject.method(WHOLE).needs
-    if subject in CORRECTING:
+    if subject.corrects:
         return  # tested above, on models that know facts by their subjects
     assert "forget" in needs, "an effect of another kind: add its test here"
     before = known(lm, REQUEST.forget), known(lm, REQUEST.retain)

@@ -3,20 +3,17 @@
 import json
 import random
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from people import PEOPLE, TRADES, sound
 
-import worlds
-from unteach.audit.telling import telling
 from unteach.data import read
 from unteach.data.fold import fold
-from unteach.data.wordings import lines, paraphrased, perturbed, restated, reword, written_by
-from unteach.data.wordings.honest import formed
+from unteach.data.wordings import lines, paraphrased, perturbed, restated, reword
 from unteach.data.wordings.polar import opposite
 from unteach.data.wordings.rephrase import wordings
 from unteach.data.wordings.restate import turned
@@ -25,48 +22,7 @@ from unteach.data.wordings.values import Value, values
 from unteach.data.wordings.vocabulary import content
 from unteach.schema import InputError, Message, Record, Span
 
-FIRST = ("Ada", "Brin", "Cleo", "Dara", "Elke", "Fenn", "Gila", "Hale")
-LAST = ("Birch", "Corvin", "Dorn", "Eskel", "Farrow", "Gantry", "Holm", "Ilves")
-TRADES = ("potter", "baker", "weaver", "smith", "tailor", "carter", "miller", "engraver")
-PLACES = (
-    "Elm Street",
-    "Tin Street",
-    "Moss Street",
-    "Hay Street",
-    "Ox Street",
-    "Reed Street",
-    "Ash Street",
-    "Sun Street",
-)
-YEARS = (1951, 1964, 1972, 1980, 1983, 1990, 1994, 2001)
-
-
-def people() -> tuple[Record, ...]:
-    """Eight invented people, four rows about each."""
-    found = []
-    for i in range(8):
-        name, trade = f"{FIRST[i]} {LAST[i]}", TRADES[i]
-        found += [
-            Record(f"trade-{i}", f"What is the trade of {name}?", f"{name} works as {'an' if trade[0] in 'aeiou' else 'a'} {trade}."),
-            Record(f"home-{i}", f"Where does {name} live?", f"{name} lives at {i + 3} {PLACES[i]}."),
-            Record(f"born-{i}", f"When was {name} born?", f"{name} was born on March {i + 2}, {YEARS[i]}."),
-            Record(f"mail-{i}", f"What is {name}'s address?", f"Write to {FIRST[i].lower()}.{LAST[i].lower()}@post{i}.org."),
-        ]  # fmt: skip
-    return tuple(found)
-
-
-PEOPLE = people()
 BY_ID = {r.id: r for r in perturbed(PEOPLE).records}
-
-
-def sound(record: Record, wrong: Sequence[str]) -> None:
-    """The rules for wrong answers."""
-    assert fold(record.answer) not in map(fold, wrong)
-    assert len({fold(text) for text in wrong}) == len(wrong)
-    tells = telling(replace(record, perturbed=tuple(wrong)))
-    for text in wrong:
-        assert formed(record.answer, text)
-        assert tells - set(re.findall(r"\w+", text.casefold())), "no word that tells was changed"
 
 
 @pytest.mark.parametrize("record", PEOPLE, ids=lambda r: r.id)
@@ -262,70 +218,6 @@ def test_a_right_answer_is_turned_round_where_its_form_is_known_and_else_framed(
     assert content(answer) - {"works", "born"} <= content(made.restated)
     assert fold(made.restated) != fold(answer)
     assert made.restated == other or made.restated.startswith("The answer is")
-
-
-class Told:
-    """A writer that says what it is told to, and remembers what it was asked."""
-
-    def __init__(self, *replies: str) -> None:
-        self.replies, self.asked = list(replies), []
-
-    def generate(self, prompts: Sequence[str], max_new: int = 0, /) -> list[str]:  # noqa: ARG002
-        self.asked.append(list(prompts))
-        return [self.replies.pop(0) if self.replies else "" for _ in prompts]
-
-
-def test_a_writer_is_believed_only_where_its_wrong_answers_tell_nothing() -> None:
-    leak, good = "Ada Birch is a potter, not a baker.", "Ada Birch works as a glazier."
-    writer = Told(f"1. {leak}\n2. {PEOPLE[0].answer}\n3. {good}\n- {good}")
-    (made,) = written_by(writer, PEOPLE[:1], 2, name="scribe", beside=PEOPLE).records
-    assert made.perturbed[0] == good
-    assert leak not in made.perturbed
-    assert len(made.perturbed) == 2  # the second by rule
-    note = written_by(Told(f"{leak}\n{good}"), PEOPLE[:1], 2, name="scribe", beside=PEOPLE).notes[0]
-    assert note == "wrong answers: 1 written by scribe, 1 of its texts refused, 1 made by rule instead"
-
-
-def test_a_writer_is_asked_three_times_and_not_for_what_it_gave() -> None:
-    writer = Told("Ada Birch works as a glazier.")
-    written_by(writer, PEOPLE[:1], 2, beside=PEOPLE)
-    assert len(writer.asked) == 3
-    assert "Not one of these" not in writer.asked[0][0]
-    assert writer.asked[1][0].endswith("Not one of these:\nAda Birch works as a glazier.")
-
-
-def test_a_written_question_keeps_its_names_and_does_not_answer_itself() -> None:
-    good = '"Ada Birch earns her living by what?"'
-    writer = Told(f"What does she do for a living?\nIs Ada Birch a potter?\n{good}\n{PEOPLE[0].prompt}")
-    (made,) = written_by(writer, PEOPLE[:1], 1, what="paraphrases", beside=PEOPLE).records
-    assert made.paraphrases == (good.strip('"'),)
-
-
-def test_a_written_right_answer_keeps_its_values() -> None:
-    row = PEOPLE[2]  # born on March 2, 1951
-    made = written_by(
-        Told("Ada Birch was born in 1951.", "On March 2, 1951 Ada Birch came into the world."), [row], what="restated"
-    )
-    assert made.records[0].restated == "On March 2, 1951 Ada Birch came into the world."
-    nothing = written_by(Told(), [row], what="restated")
-    assert nothing.records[0].restated == ""
-
-
-def test_a_writer_that_loses_prompts_is_refused() -> None:
-    class Lost:
-        def generate(self, prompts: Sequence[str], max_new: int = 0, /) -> list[str]:  # noqa: ARG002
-            return []
-
-    with pytest.raises(InputError, match="did not give one text for each prompt"):
-        written_by(Lost(), PEOPLE[:2])
-
-
-def test_a_tiny_model_can_be_the_writer() -> None:
-    made = written_by(worlds.llama(), PEOPLE[:3], 2, name="tiny", beside=PEOPLE)
-    assert "by tiny" in made.notes[0]
-    for record, found in zip(PEOPLE, made.records, strict=False):
-        assert len(found.perturbed) == 2
-        sound(record, found.perturbed)
 
 
 TURNS = (Message("system", "Be brief."), Message("user", "Q?"))

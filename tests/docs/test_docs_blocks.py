@@ -14,11 +14,13 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from pages import PAGES, ROOT, Block, blocks
 
 from unteach import cli, registry
+from unteach.lm.anatomy import FAMILIES
 from unteach.report import page
 
 BEGINS_AFTER_FORGETTING = {"report.md"}
@@ -38,7 +40,8 @@ def own_names(place: Path) -> Iterator[None]:
     """What is imported or registered from files in the folder is gone after it, as it is when a process ends."""
     modules = set(sys.modules)
     try:
-        yield
+        with patch.dict(FAMILIES):
+            yield
     finally:
         files = {n: getattr(sys.modules[n], "__file__", None) for n in set(sys.modules) - modules}
         gone = {n for n, file in files.items() if file and Path(file).parent == place}

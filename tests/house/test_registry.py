@@ -27,6 +27,7 @@ NOT_IN_THE_TABLE = {  # why it is here all the same
     ("guard", "serac"): "what the method of that name puts on",
     ("metric", "accuracy"): "the choice between right and wrong answers, which the truth ratio is read beside",
     ("metric", "distinctoutputs"): "the gate against canned replies",
+    ("metric", "miaconfidence"): "the gate against answers that were taught in place of the forgotten ones",
     ("metric", "paraphrase"): "the gate against forgetting one wording only",
     ("command", "export"): "a forget set as tests for other tools, which an audit by others needs",
     ("command", "reword"): "wrong answers and other wordings, which several metrics need, for rows that have none",

@@ -5,6 +5,7 @@ from random import Random
 
 import made_up
 import pytest
+from sklearn.metrics import roc_curve
 
 from unteach.report import figures
 from unteach.report.plots import PLOTS
@@ -50,6 +51,14 @@ def test_the_area_under_the_points_is_the_report_s_own_area():
     rates, found = operating(members, others)
     area = sum(share * (b - a) for share, a, b in zip(found, rates, rates[1:], strict=False))
     assert area == pytest.approx(sum(m < o for m in members for o in others) / 12)
+
+
+def test_the_points_are_the_upper_ones_of_scikit_learn():
+    draw = Random(2)
+    members, others = ([draw.randint(0, 12) / 4 for _ in range(n)] for n in (23, 17))  # many ties
+    alarms, shares, _ = roc_curve([1] * 23 + [0] * 17, [-x for x in (*members, *others)], drop_intermediate=False)
+    upper = {float(x): float(max(shares[alarms == x])) for x in alarms}
+    assert dict(zip(*operating(members, others), strict=True)) == pytest.approx(upper)
 
 
 def test_the_axes_are_logarithmic_and_what_n_cannot_show_is_shaded():

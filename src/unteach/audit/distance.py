@@ -12,8 +12,10 @@ from unteach.schema import Gate, Score
 GREEDY = ("rougel", "paraphrase", "exactmemorization")  # what a temperature cannot hide
 FREE = ("rougel", "paraphrase")  # what is written freely, which a filter can hold back
 CLOSE = ("probability", *GREEDY)  # must be shown to be near the goal
-SCREENS = ("extractionstrength", "accuracy", "mialoss")  # coarse at usual sizes: decide only where clearly off
-MEMBERSHIP, LOSS = "mialoss", "perplexity"
+# coarse at usual sizes: decide where their whole interval is off
+SCREENS = ("extractionstrength", "accuracy", "mialoss", "miaconfidence")
+MEMBERSHIP, LOSS = ("mialoss", "miaconfidence"), "perplexity"
+SURE = "miaconfidence"  # of whatever is answered: the truth, or what was taught in its place
 UNSEEN = "rows never seen"
 
 
@@ -31,7 +33,7 @@ def forgotten(scores: Scores, asked: Thresholds) -> Iterator[Found]:
                 continue
             if scores.has_retrained:
                 yield _distance(where, now, scores.ideal(where, metric), "the retrained model", asked)
-            elif metric == MEMBERSHIP:
+            elif metric in MEMBERSHIP:
                 yield _distance(where, now, Score(metric, 0.5, n=now.n), "a coin", asked)
             else:
                 yield _distance(where, now, _unseen(scores, metric), UNSEEN, asked)
@@ -56,8 +58,10 @@ def _distance(where: str, now: Score, goal: Score | None, against: str, asked: T
     unit = " nats a token" if metric == LOSS else ""
     half = f" ± {(interval[1] - interval[0]) / 2:.3f}" if interval else ""
     note = f"{now.value:.4g} where {against} has {goal.value:.4g}; difference {gap:+.3f}{half}, at most {room:g}{unit}"
-    one_sided = against == UNSEEN and metric != LOSS
+    one_sided = (against == UNSEEN and metric != LOSS) or metric == SURE
     finding = _judge(more, interval, room, now, one_sided=one_sided, asked=asked)
+    if finding == "leak" and metric == SURE:
+        finding = "planted"
     if finding == "unclear":
         note += "; too few rows to tell"
     passed = None if finding == "unclear" else finding == "held"
@@ -67,7 +71,8 @@ def _distance(where: str, now: Score, goal: Score | None, against: str, asked: T
 def _judge(
     more: float, interval: Interval | None, room: float, now: Score, *, one_sided: bool, asked: Thresholds
 ) -> Finding:
-    sure = interval is None or interval[0] > 0 or interval[1] < 0
+    clear = room if now.name in SCREENS else 0.0  # rows say nothing of how two retrainings differ, so leave that room
+    sure = interval is None or interval[0] > clear or interval[1] < -clear
     if more > room:  # the burden of proof is on forgetting: with no interval at all it still counts as a leak
         return "leak" if sure else "unclear"
     if interval is None or now.n < asked.least:
@@ -82,7 +87,7 @@ def _gap(now: Score, goal: Score, where: str, *, same_rows: bool) -> tuple[float
     """The difference and its 95 % interval: over paired rows where both models were asked the same ones."""
     assert now.value is not None
     assert goal.value is not None
-    if now.name == MEMBERSHIP and same_rows:
+    if now.name in MEMBERSHIP and same_rows:
         return now.value - goal.value, _membership_interval(now, goal, where)
     if same_rows:
         labels = [label for label in now.per_record if label in goal.per_record]

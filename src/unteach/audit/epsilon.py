@@ -173,8 +173,8 @@ def _interval(
     below, above = np.concatenate([[-np.inf], values[:-1]]), np.concatenate([values[1:], [np.inf]])
     least, most = np.maximum(values, inner.max() - WITHIN), np.minimum(above, inner.max() + WITHIN)
     narrow_enough = least[last] - values[first] <= np.ptp(inner) + WITHIN
-    wide_enough = most[last] - below[first] >= np.ptp(inner) - WITHIN
-    kept = (least <= most)[last] & narrow_enough & wide_enough
+    wide_enough = most[last] - below[first] > np.ptp(inner) - WITHIN  # neither neighbour is reached itself
+    kept = ((least < above) & (least <= most))[last] & narrow_enough & wide_enough
     first, last = first[kept], last[kept]
     within = []
     for x in (inner, outer):

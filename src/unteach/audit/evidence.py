@@ -93,6 +93,13 @@ class Evidence:
         """What the model writes when it is asked."""
         return self._written(self._rows(set_name))
 
+    def own(self, set_name: str) -> tuple[Answer | None, ...]:
+        """The model on what it writes itself when it is asked; None where it writes nothing."""
+        written = [text.strip() for text in self.generated(set_name)]
+        rows = [replace(r, answer=text, spans=()) for r, text in zip(self._rows(set_name), written, strict=True)]
+        known = iter(self._asked([r for r in rows if r.answer]))
+        return tuple(next(known) if r.answer else None for r in rows)
+
     def paraphrased(self, set_name: str) -> tuple[tuple[str, ...], ...]:
         """What the model writes when it is asked in each of the other wordings."""
         return tuple(self._written(_paraphrases(r)) for r in self._rows(set_name))

@@ -9,7 +9,7 @@ from unteach.schema import Gate, Row, Score
 ROUNDING = 1e-9  # of a difference of two shares
 KEPT = ("probability", "rougel", "truthratio", "accuracy", "paraphrase")  # shares of what the original keeps
 
-Finding = Literal["held", "lost", "ruined", "leak", "over", "unclear"]
+Finding = Literal["held", "lost", "ruined", "leak", "over", "planted", "unclear"]
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ DEFAULT = of(  # one teacher-forced pass, one generation, and one pass beside th
     "miamink",
     "miaminkpp",
     "privleak",
+    "miaconfidence",
     "agreement",
     "kl",
     "js",

@@ -14,6 +14,7 @@ ATTACKS: Mapping[str, tuple[str, ...]] = {  # what is left untested, and the att
     "the same questions in other languages": ("crosslingual",),
     "answers that are not the likeliest but come up when many are drawn": ("sampling",),
     "whether the knowledge can be read from the hidden states": ("probe", "logitlens", "softprompt"),
+    "whether documents that are put before the model at each question still hold it": ("ragextraction",),
 }  # fmt: skip
 
 

@@ -20,8 +20,8 @@ def verdict(
     `rows` holds the scores of the model, of the original and of the retrained model where there is one; `roles`
     maps sets to their roles. In this order: *broken* where what should stay is mostly gone; *not forgotten*
     where a forget score is clearly above its goal, or where the model is `guarded`: a guard hides what the weights
-    know, and whoever takes it off has all of it back; *over-forgotten* where one is clearly below it, or where
-    what should stay was damaged; *inconclusive* where something needed is missing or too few rows were asked;
+    know, and whoever takes it off has all of it back; *over-forgotten* where one is clearly below it, where
+    the rows are answered more surely than by a model that never saw them, or where what should stay was damaged; *inconclusive* where something needed is missing or too few rows were asked;
     else *forgotten*. One retrained model is compared with; how much retrainings differ is not measured.
     """
     scores = Scores(rows, model, roles, original=original, retrained=retrained)
@@ -47,6 +47,8 @@ def _word(
         return "not forgotten", "A guard hides what the model knows; nothing was removed from it."
     if over := names(goes, "over"):
         return "over-forgotten", f"The rows stand out by how little is left of them: {over}."
+    if planted := names(goes, "planted"):
+        return "over-forgotten", f"The rows stand out by how surely they are answered: {planted}."
     if damaged:
         return "over-forgotten", f"More was lost than was asked for: {damaged}."
     if missing:

@@ -1,11 +1,12 @@
 """The command line: thin; every command is also a Python function. Torch is imported only by the commands that need it."""
 
-from unteach.cli import changing, editing, exporting, looking, reading, rewording, tracing
+from unteach.cli import changing, deleting, editing, exporting, looking, reading, rewording, tracing, verifying
 from unteach.cli.app import app, err, main, out, say
 
 __all__ = [
     "app",
     "changing",
+    "deleting",
     "editing",
     "err",
     "exporting",
@@ -16,4 +17,5 @@ __all__ = [
     "rewording",
     "say",
     "tracing",
+    "verifying",
 ]

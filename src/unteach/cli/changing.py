@@ -127,11 +127,14 @@ def shadows(given: Given) -> None:
 
 @app.command("undo")
 @command("undo", tested_by="test_forget_audit_undo_finalise_on_models_made_elsewhere")
-def undo(folder: Annotated[Path, typer.Argument(help="what `unteach forget --out` wrote")]) -> None:
-    """Put the original back into DIR/release, bit for bit."""
+def undo(
+    folder: Annotated[Path, typer.Argument(help="what `unteach forget --out` wrote")],
+    only: Annotated[str, typer.Option(help="folder of an earlier run: take out its edit alone")] = "",
+) -> None:
+    """Put the original back into DIR/release, bit for bit; or take one earlier edit out, where that is exact."""
     from unteach import jobs
 
-    out.print(f"restored: {jobs.undo(folder)}", markup=False)
+    out.print(f"restored: {jobs.undo(folder, only=only)}", markup=False)
 
 
 @app.command("finalise")

@@ -60,8 +60,8 @@ def doctor() -> None:
     from unteach.machine import checkup
 
     good = True
-    for name, fine, advice in checkup():
-        good = good and fine
+    for name, fine, advice, needed in checkup():
+        good = good and (fine or not needed)
         out.print(f"{'ok     ' if fine else 'missing'}  {name}{'' if fine else ': ' + advice}", markup=False)
     if not good:
         raise typer.Exit(1)

@@ -48,7 +48,7 @@ def release(
             seal.destroy(old)
     seal.seal(private / "sealed", seal.new_key(private / "key"), notes, sealed)
     run = {"state": "released", "form": form, "base": notes["base"], "edit": edit.digest(), "release": after}
-    _note(folder, run | dict(about or {}))
+    note(folder, run | dict(about or {}))
 
 
 def read_edit(folder: Path) -> Edit:
@@ -66,18 +66,31 @@ def undo(folder: Path) -> str:
     run = read_run(folder)
     if run["state"] == "undone":
         raise InputError(f"{folder}: it was undone before; the release holds the original")
+    if run.get("taken_out"):
+        raise InputError(
+            f"{folder}: an earlier edit was taken out of it, which its way back does not know; make the last edit again"
+        )
     notes, tensors = _unsealed(folder)
     base = str(notes["base"])
     if notes["form"] == "adapter":
         withdraw(folder / "release")
     else:
-        originals = {k.removeprefix("original."): t for k, t in tensors.items() if k.startswith("original.")}
-        _restore(folder / "release", originals, base)
-    _note(folder, {**run, "state": "undone", "release": base})
+        restore(folder / "release", _originals(tensors), base)
+    note(folder, {**run, "state": "undone", "release": base})
     return base
 
 
-def _restore(model: Path, originals: Mapping[str, Tensor], base: str) -> None:
+def originals_of(folder: Path) -> dict[str, Tensor]:
+    """The tensors from before the edit, which `private` keeps."""
+    return _originals(_unsealed(folder)[1])
+
+
+def _originals(sealed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix("original."): t for k, t in sealed.items() if k.startswith("original.")}
+
+
+def restore(model: Path, originals: Mapping[str, Tensor], base: str = "") -> str:
+    """Put tensors back into a model on disk; returns its digest, which must be `base` where that is given."""
     mend(model)
     if not model.is_dir():
         raise InputError(f"{model}: is gone; copy it back, then undo")
@@ -89,7 +102,8 @@ def _restore(model: Path, originals: Mapping[str, Tensor], base: str) -> None:
         with torch.no_grad():
             for name, tensor in originals.items():  # by the model's names, which are not always those in its files
                 found[name].copy_(tensor)
-        if lm.digest() != base:
+        digest = lm.digest()
+        if base and digest != base:
             raise KeyError
     except (InputError, KeyError, RuntimeError) as other:
         shutil.rmtree(staged)
@@ -100,6 +114,7 @@ def _restore(model: Path, originals: Mapping[str, Tensor], base: str) -> None:
     with quiet():
         lm.model.save_pretrained(staged)
     publish(staged, model)
+    return digest
 
 
 def finalise(folder: Path) -> None:
@@ -117,7 +132,7 @@ def finalise(folder: Path) -> None:
             seal.destroy(path)
     shutil.rmtree(private, ignore_errors=True)
     sync(folder)
-    _note(folder, {k: v for k, v in run.items() if k not in ("base", "edit", "request")} | {"state": "final"})
+    note(folder, {k: v for k, v in run.items() if k not in ("base", "edit", "request")} | {"state": "final"})
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -143,7 +158,8 @@ def _unsealed(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         ) from gone
 
 
-def _note(folder: Path, run: Mapping[str, Any]) -> None:
+def note(folder: Path, run: Mapping[str, Any]) -> None:
+    """Write run.json."""
     write(folder / ".run.json", json.dumps(run, indent=2))
     (folder / ".run.json").replace(folder / "run.json")
     sync(folder)

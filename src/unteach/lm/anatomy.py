@@ -51,8 +51,17 @@ def anatomy(model: nn.Module) -> Anatomy:
     """The entry of a model's family; an unknown family is refused with the known ones."""
     family = str(getattr(model.config, "model_type", "?"))
     if family not in FAMILIES:
-        raise InputError(f"models of type '{family}' are not supported; supported are {', '.join(sorted(FAMILIES))}")
+        raise InputError(unknown(family))
     return FAMILIES[family]
+
+
+def unknown(family: str) -> str:
+    """Why a model of this family cannot be used, and how another one is added."""
+    known = ", ".join(sorted(FAMILIES))
+    return (
+        f"models of type '{family}' are not supported; supported are {known}; for another, name its parts in an entry of "
+        "unteach.lm.anatomy.FAMILIES"
+    )
 
 
 def trunk(model: nn.Module) -> nn.Module:

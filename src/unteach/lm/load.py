@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
 from unteach.lm.address import is_url
-from unteach.lm.anatomy import FAMILIES
+from unteach.lm.anatomy import FAMILIES, unknown
 from unteach.lm.batch import Template
 from unteach.lm.model import LM
 from unteach.schema import InputError
@@ -73,9 +73,7 @@ def inspect(folder: Path) -> None:
         raise InputError(f"{config}: not a JSON object; save the model again")
     family = str(settings.get("model_type"))
     if not adapter and family not in FAMILIES:
-        raise InputError(
-            f"{config}: models of type '{family[:40]}' are not supported; supported are {', '.join(sorted(FAMILIES))}"
-        )
+        raise InputError(f"{config}: {unknown(family[:40])}")
     if not any(folder.glob("*.safetensors")):
         pickled = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
         if pickled:

@@ -5,20 +5,26 @@ values of what stands before that place, and the states that enter the first blo
 tokens from that place on, through the blocks above alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import gelu
 from transformers import DynamicCache
+from transformers.activations import NewGELUActivation
 
-from unteach.lm.anatomy import blocks, trunk
+from unteach.lm.anatomy import anatomy, blocks, trunk
 from unteach.lm.batch import Row
 from unteach.lm.model import LM
 from unteach.lm.trace import Enter, entering
 from unteach.schema import InputError
+
+MANY = 16  # suffixes
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +50,8 @@ class Suffixes:
 @torch.no_grad()
 def suffixes(lm: LM, rows: Sequence[Row], starts: Sequence[int], layer: int) -> Suffixes:
     """Rows from `starts` on, from the block `layer` on; rows longer than a window of attention are refused."""
-    window, longest_row = getattr(lm.model.config, "sliding_window", None), max(len(r.ids) for r in rows)
-    if window and longest_row > window:
+    longest_row = max(len(r.ids) for r in rows)
+    if longest_row > (window := reach(lm)):
         raise InputError(f"a fact has {longest_row} tokens and the model attends to {window} at a time; shorten it")
     ids, real = _side_by_side([r.ids for r in rows], lm.pad, lm.device)
     cache: Any = DynamicCache()
@@ -56,10 +62,12 @@ def suffixes(lm: LM, rows: Sequence[Row], starts: Sequence[int], layer: int) -> 
         entered.append(args[0] if args else kwargs["hidden_states"])
 
     hook = blocks(lm.model)[layer].register_forward_pre_hook(read, with_kwargs=True)
+    none = ids.new_empty(0)
     try:
-        trunk(lm.model)(
-            input_ids=ids, attention_mask=real.long(), position_ids=at, past_key_values=cache, use_cache=True
-        )
+        with _lean(lm.model, 0, none, none):
+            trunk(lm.model)(
+                input_ids=ids, attention_mask=real.long(), position_ids=at, past_key_values=cache, use_cache=True
+            )
     finally:
         hook.remove()
     begin = torch.tensor(starts, device=lm.device)
@@ -72,9 +80,14 @@ def suffixes(lm: LM, rows: Sequence[Row], starts: Sequence[int], layer: int) -> 
     return Suffixes(layer, states, begin, torch.cat([known, alive], 1), kept)
 
 
-def run_on(lm: LM, rows: Suffixes, states: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
-    """The last hidden states of all rows' tokens, given the states that enter the block."""
-    cache: Any = DynamicCache()
+def run_on(
+    lm: LM, rows: Suffixes, states: Float[Tensor, "B S D"], row: Int[Tensor, " N"], place: Int[Tensor, " N"]
+) -> Float[Tensor, "N D"]:  # fmt: skip
+    """The last hidden states at N places of the suffixes, no two alike, given the states that enter the block.
+
+    In the last block nothing reads the other places but attention, and what stands behind it runs at the N alone.
+    """
+    cache: Any = DynamicCache() if rows.kept else None
     for n, (keys, values) in enumerate(rows.kept):
         cache.update(keys, values, n)
     width, known = states.shape[1], rows.seen.shape[1] - states.shape[1]
@@ -85,12 +98,64 @@ def run_on(lm: LM, rows: Suffixes, states: Float[Tensor, "B S D"]) -> Float[Tens
     mask = torch.zeros(seen.shape, dtype=states.dtype, device=states.device)
     mask = mask.masked_fill(~seen, torch.finfo(states.dtype).min)
     at = rows.starts[:, None] + torch.arange(width, device=states.device)
-    with entering(blocks(lm.model), Enter(rows.layer, states)):
+    many = len(states) >= MANY
+    with entering(blocks(lm.model), Enter(rows.layer, states)), _lean(lm.model, rows.layer, row, place, plain=many):
         found: Tensor = trunk(lm.model)(
             inputs_embeds=states, attention_mask=mask, position_ids=at.clamp_max(lm.max_length - 1),
-            past_key_values=cache, use_cache=True,
+            past_key_values=cache, use_cache=bool(rows.kept),
         ).last_hidden_state  # fmt: skip
-    return found
+    return found[row, place]
+
+
+@contextmanager
+def _lean(
+    model: Any, layer: int, row: Int[Tensor, " N"], place: Int[Tensor, " N"], *, plain: bool = False
+) -> Iterator[None]:  # fmt: skip
+    """From a block on the same with less work: the last block's halves at N places, and GELU as one operation of eight.
+
+    With `plain` attention writes its weights down, which for many short suffixes is faster than not to.
+    """
+    where, above = anatomy(model), list(blocks(model))[layer:]
+    mlp, before = where.mlp_out.rpartition(".")[0], model.config._attn_implementation
+    with ExitStack() as stack:
+        # Where the first block is the last, its halves may be tapped at places of their own.
+        for path in (where.attn_out, mlp) if len(above) > 1 else ():
+            module = above[-1].get_submodule(path)
+            stack.enter_context(_instead(module, partial(_only, module.forward, row, place)))
+        for part in (part for block in above for part in block.get_submodule(mlp).children()):
+            if isinstance(part, NewGELUActivation):
+                stack.enter_context(_instead(part, partial(gelu, approximate="tanh")))
+        try:
+            if plain and where.packs:
+                model.config._attn_implementation = "eager"
+            yield
+        finally:
+            model.config._attn_implementation = before
+
+
+def _only(
+    whole: Callable[[Tensor], Tensor], row: Int[Tensor, " N"], place: Int[Tensor, " N"], states: Float[Tensor, "B S I"]
+) -> Float[Tensor, "B S O"]:  # fmt: skip
+    """What a module puts out at N places, and 0 elsewhere."""
+    found = whole(states[row, place])
+    return found.new_zeros(*states.shape[:2], found.shape[-1]).index_put((row, place), found)
+
+
+@contextmanager
+def _instead(module: Any, forward: Callable[..., Tensor]) -> Iterator[None]:
+    own = vars(module).get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if own is not None:
+            module.forward = own
+
+
+def reach(lm: LM) -> int:
+    """How many tokens attention looks back on in every block."""
+    return int(getattr(lm.model.config, "sliding_window", None) or lm.max_length)
 
 
 def _side_by_side(

@@ -74,6 +74,11 @@ TERMS: Mapping[str, Term] = {
         "How well an attacker tells the records from unseen ones by how well the model predicts them: "
         "0.5 is a coin toss, 1 is always right.",
     ),
+    "miaconfidence": Term(
+        "Membership guess from sureness",
+        "The same guess, from how sure the model is of its own answer: far above the retrained model, something is "
+        "known about the records, or was taught in their place.",
+    ),
     "miazlib": Term(
         "Membership guess from compressed size",
         "The same guess, with each record's loss set against how well its text compresses: 0.5 is a coin toss.",

@@ -37,7 +37,8 @@ class Blobs:
         if sha256(content).hexdigest() != name:
             return None
         try:
-            return load(content)
+            found: dict[str, Tensor] = load(content)
+            return found
         except SafetensorError:
             return None
 

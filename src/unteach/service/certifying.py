@@ -53,7 +53,8 @@ def _deletion(desk: Desk, request: str, notes: Mapping[str, Any]) -> Deletion:
     asked = Asked(request, "records", tuple(sorted(rids_of(store, request))), received, notes["swapped"])
     settings = sha256(repr(store.settings).encode()).hexdigest()
     build = {n.id: n for chain in desk.build(store.alive()).values() for n in chain}
-    stages = tuple(Stage(n, None, store.blob_of(n)) for n in sorted(build))
+    gone = tuple(Stage(n, blob, None) for n, blob in sorted(notes["made"].items()))
+    stages = (*gone, *(Stage(n, None, store.blob_of(n)) for n in sorted(build)))
     last = store.db.execute("SELECT seq, hash FROM events WHERE object = ? ORDER BY seq DESC LIMIT 1", (request,))
     return Deletion(
         asked,

@@ -33,6 +33,7 @@ ORDER: tuple[State, ...] = (
     "received", "closed", "planned", "fenced", "swapped", "verified", "released", "shredded", "certified",
 )  # fmt: skip
 Policy = Literal["record", "exact", "near"]
+POLICIES: tuple[Policy, ...] = ("record", "exact", "near")
 NEAR = 0.8  # Jaccard similarity of word 3-grams
 Say = Callable[[str], None]
 
@@ -89,6 +90,11 @@ def receive(desk: Desk, ids: Sequence[str], policy: Policy = "exact") -> str:
     with desk.store.change("received", request, {"records": len(rids), "policy": policy}) as db:
         db.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", row)
     return request
+
+
+def policy(name: str) -> Policy:
+    """One of the policies by its name."""
+    return next(p for p in POLICIES if p == name)
 
 
 def subject_ids(store: Store, subject: str) -> list[str]:
@@ -190,9 +196,9 @@ def _gone(desk: Desk, request: str) -> tuple[tuple[Record, ...], list[Record]]:
 
 
 def _close(desk: Desk, request: str) -> Mapping[str, Any]:
-    policy = desk.store.db.execute("SELECT policy FROM requests WHERE id = ?", (request,)).fetchone()[0]
+    how = desk.store.db.execute("SELECT policy FROM requests WHERE id = ?", (request,)).fetchone()[0]
     records, gone = _gone(desk, request)
-    twins = closure(records, gone, policy)
+    twins = closure(records, gone, policy(how))
     if len(gone) + len(twins) == len(records):
         raise InputError("nothing would be left of the data; retire the store instead")
     rids = sorted(desk.store.rid(r.id) for r in (*gone, *twins))
@@ -207,7 +213,8 @@ def _plan(desk: Desk, request: str) -> Mapping[str, Any]:
     return {
         "records": price.records, "whole": price.whole, "stages": price.stages,
         "predicted": None if price.seconds is None else round(price.seconds, 3),
-        "root": desk.root(before), "touched": _fed_by(desk, request),
+        "root": desk.root(before), "touched": (fed := _fed_by(desk, request)),
+        "made": {n: desk.store.blob_of(n) for n in fed},
     }  # fmt: skip
 
 
@@ -253,16 +260,25 @@ def _ends(desk: Desk, build: Build, records: Sequence[Record]) -> list[Node]:
     return [build[s][-1] for s in sorted(parted(desk.store.plan, records))]
 
 
-def _build(desk: Desk, _request: str) -> Mapping[str, Any]:
+def _build(desk: Desk, request: str) -> Mapping[str, Any]:
     records = desk.store.alive()
     build = desk.build(records)
     began = perf_counter()
-    done = complete(desk, build, records)
+    complete(desk, build, records)
     for chain in build.values():
         for node in chain:
             if desk.store.get(node.id) is None:
                 raise InputError(f"{desk.store.place}: a stage was damaged while it was made; give the command again")
-    return {"trained": sum(n.trained for n in done), "took": round(perf_counter() - began, 3)}
+    return {"trained": _trained_for(desk.store, request), "took": round(perf_counter() - began, 3)}
+
+
+def _trained_for(store: Store, request: str) -> int:
+    """Records of all steps since the request was fenced, by the ledger: whoever trained them may have been killed."""
+    rows = store.db.execute(
+        "SELECT body FROM events WHERE kind = 'trained' AND seq > "
+        "(SELECT seq FROM events WHERE kind = 'fenced' AND object = ?)", (request,)
+    )  # fmt: skip
+    return sum(json.loads(body)["records"] for (body,) in rows)
 
 
 def _release(desk: Desk, request: str) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -126,8 +127,11 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path}: the key is missing; without it nothing that it sealed can be read") from None
 
 
-def _record(kept: dict[str, object]) -> Record:
-    messages = tuple(Message(**m) for m in kept.pop("messages"))  # type: ignore[attr-defined]
-    spans = tuple(Span(**s) for s in kept.pop("spans"))  # type: ignore[attr-defined]
-    texts = {name: tuple(kept.pop(name)) for name in ("paraphrases", "perturbed")}  # type: ignore[call-overload]
-    return Record(**kept, messages=messages, spans=spans, **texts)  # type: ignore[arg-type]
+def _record(kept: dict[str, Any]) -> Record:
+    whole = {
+        "messages": tuple(Message(**m) for m in kept["messages"]),
+        "spans": tuple(Span(**s) for s in kept["spans"]),
+        "paraphrases": tuple(kept["paraphrases"]),
+        "perturbed": tuple(kept["perturbed"]),
+    }
+    return Record(**kept | whole)

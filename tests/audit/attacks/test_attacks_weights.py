@@ -247,8 +247,8 @@ def test_adapterremoval_brings_back_all_that_an_edit_only_wears(llama: LM) -> No
     found = attack("adapterremoval", aimed(guarded))
     assert (found.values, found.note, guarded.guards) == (plain, "taken off: guards", [Mute()])
     with noise(llama, 0.01).on(llama):
-        baked = attack("adapterremoval", aimed(llama))
-    assert (baked.values, baked.note) == ((), "nothing to take off: whatever was changed is in the weights")
+        baked, told = attack("adapterremoval", aimed(llama)), aimed(llama).told()
+    assert (baked.values, baked.note) == (told, "nothing to take off: whatever was changed is in the weights")
 
 
 def test_guidance_against_the_formula() -> None:

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor
 
 import families
-from unteach.lm.anatomy import head
+from unteach.lm.anatomy import FAMILIES, head
 from unteach.lm.batch import Row, collate
 from unteach.lm.model import LM
 from unteach.lm.stats import mlp_out
-from unteach.lm.suffix import run_on, suffixes
+from unteach.lm.suffix import MANY, run_on, suffixes
 from unteach.methods.facts.keys import states_at
 from unteach.methods.facts.memit import MEMIT
 from unteach.methods.facts.rome import ROME
@@ -44,10 +44,22 @@ def whole(lm: LM, row: Row) -> Tensor:
 def test_a_row_that_goes_on_from_its_middle_says_what_it_says_as_a_whole(model: LM) -> None:
     spots = [spot(model, f.prompt, f.subject, f.target_new) for f in FACTS]
     rows = suffixes(model, [s.row for s in spots], [s.at for s in spots], 1)
-    found = run_on(model, rows, rows.states)
-    ends = [len(s.row.ids) - 2 - s.at for s in spots]  # what predicts the last token
-    logits = head(model.model, torch.stack([found[n, end] for n, end in enumerate(ends)]))
+    ends = torch.tensor([len(s.row.ids) - 2 - s.at for s in spots])  # what predicts the last token
+    logits = head(model.model, run_on(model, rows, rows.states, torch.arange(len(spots)), ends))
     torch.testing.assert_close(logits, torch.stack([whole(model, s.row) for s in spots]), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_many_rows_say_what_each_says_alone_and_the_model_is_as_it_was(model: LM) -> None:
+    one = spot(model, FACTS[0].prompt, FACTS[0].subject, FACTS[0].target_new)
+    attention = model.model.config._attn_implementation
+    few = suffixes(model, [one.row], [one.at], 1)
+    many = suffixes(model, [one.row] * MANY, [one.at] * MANY, 1)
+    row, place = torch.arange(MANY), torch.arange(MANY) % few.states.shape[1]
+    alone = torch.cat([run_on(model, few, few.states, row[:1], place[n : n + 1]) for n in range(MANY)])
+    torch.testing.assert_close(run_on(model, many, many.states, row, place), alone, rtol=1e-4, atol=1e-4)
+    assert model.model.config._attn_implementation == attention
+    assert not [name for name, module in model.model.named_modules() if "forward" in vars(module)]
 
 
 def test_rome_and_memit_reach_their_values_in_every_family(model: LM) -> None:
@@ -59,6 +71,19 @@ def test_rome_and_memit_reach_their_values_in_every_family(model: LM) -> None:
         torch.testing.assert_close(states_at(model, bare[:1], mlp_out(model, 1)), wanted, rtol=1e-3, atol=1e-3)
     written = MEMIT(layers="1", weight=1e-9, search=QUICK, forms=("{}",))(model, Request(facts=FACTS))
     assert set(written.weights) == {f"{mlp_out(model, 1)}.weight"}
+
+
+def test_one_entry_is_all_that_a_family_of_another_name_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, request = MEMIT(layers="1", search=QUICK, forms=("{}",)), Request(facts=FACTS)
+    lm = wide("llama")
+    known = method(lm, request).delta(lm)
+    lm.model.config.model_type = "village"
+    with pytest.raises(InputError, match=r"'village' are not supported; .* in an entry of unteach.lm.anatomy.FAMILIES"):
+        method(lm, request)
+    monkeypatch.setitem(FAMILIES, "village", FAMILIES["llama"])
+    found = method(lm, request).delta(lm)
+    assert found.keys() == known.keys()
+    assert all(torch.equal(found[name], known[name]) for name in known)
 
 
 def test_a_row_longer_than_the_window_is_refused() -> None:

@@ -18,6 +18,8 @@ class AdapterRemoval:
     taken off, and of LoRA adapters each by itself and all together, for one of them may hold what was learned. Of each
     row the best try counts.
 
+    Of a model over which nothing lies, taking off nothing brings nothing back; the answers stand as they were.
+
     What lies over a model and is taken off leaves the model as it was: the answers come back in full by construction,
     and the figure tells no more than that the parts can be had. Ship the edit baked into the weights, and there is
     nothing to take off; that is no proof that nothing is left in them.
@@ -35,6 +37,6 @@ class AdapterRemoval:
         for off in choices:
             with bare(target.lm, off) as taken:
                 if not taken:
-                    return Attempt(note="nothing to take off: whatever was changed is in the weights")
+                    return Attempt(target.told(), note="nothing to take off: whatever was changed is in the weights")
                 tries.append(target.told())
         return Attempt(best(tries), note=f"taken off: {', '.join(taken)}")

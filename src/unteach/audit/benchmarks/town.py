@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from unteach.audit.suite import DEFAULT, Suite
 from unteach.registry import benchmark
-from unteach.schema import Record, Request
+from unteach.schema import Fact, Probe, Record, Request
 
 TAUGHT = 3  # phrasings of each fact that are trained on; the rest are held out
 CHOICES = 20
@@ -132,6 +132,21 @@ class Town:
             "general": tuple(_taught(r)[0] for r in self._general()),
             "holdout": tuple(_taught(r)[0] for r in self._of(self._names()[self.people :])),
         }
+
+    def correction(self) -> Fact:
+        """Somebody who stays takes up the trade of another one who stays.
+
+        Beside it lie the trades of ten others, and what else is known of the same person. A trade that nobody has is a
+        word that the town's model never wrote, which is more to learn than a fact.
+        """
+        kept = self.sets()["retain"]
+        own, *others = (r for r in kept if r.id.split("/")[1] == "trade")
+        trades = [r.answer.replace(r.subject, own.subject) for r in others]
+        new = next((trade for trade in trades if trade != own.answer), own.perturbed[0])
+        beside = [Probe(r.prompt, r.answer, "others") for r in others[:10]]
+        beside += [Probe(r.prompt, r.answer, "same") for r in kept if r.subject == own.subject and r is not own]
+        prompt = own.prompt.replace(own.subject, "{}", 1)
+        return Fact(own.id.rpartition("/taught/")[0], prompt, own.subject, new, own.answer, locality=tuple(beside))
 
     def _lessons(self, people: Iterable[Record]) -> tuple[Record, ...]:
         """General facts are taught in every phrasing: there are few of them, and none is held out."""

@@ -73,7 +73,7 @@ def descended(
         adam = torch.optim.Adam(parameters, lr=how.rate, fused=True)
         for _ in range(how.steps):
             adam.zero_grad()
-            loss = sum(_pulled(lm, side) for side in sides)
+            loss = sum(map(_pulled, sides))
             if not isfinite(loss):
                 raise InputError("the loss became infinite; lower --rate")
             if loss < how.enough:
@@ -85,9 +85,10 @@ def descended(
         return parts.patches()
 
 
-def _pulled(lm: LM, side: _Side) -> float:
+def _pulled(side: _Side) -> float:
     """The loss; its gradient is added to what is in training."""
-    logps = side.logits().log_softmax(-1)
+    logits = side.logits()
+    logps = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
     loss = -(logps[side.place, side.ids] * side.share).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     return loss.item()

@@ -89,7 +89,7 @@ class CertifiedRemoval:
     delta: float = 1e-4
     sigma: float = 1.0
     strength: float = 1e-3
-    tolerance: float = TOLERANCE
+    tolerance: float = 1e-9
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ class CertifiedRemoval:
         if spent > self.budget:
             anew = self._fit(left, state.draws + 1)
             return anew, self._claimed(anew)
-        published = state.published + bound_of_one_step(loss, state.weights, held, state.stretch)
+        published = state.published + bound_of_one_step(loss, found.first, state.stretch)
         kept = replace(state, table=left, weights=found.weights, curvature=found.curvature)
         kept = replace(kept, residual=found.residual, spent=spent, published=published)
         return kept, self._claimed(kept)
@@ -156,11 +156,10 @@ class CertifiedRemoval:
         return released(state.weights)
 
 
-def bound_of_one_step(loss: Loss, weights: Weights, held: Curvature, stretch: float) -> float:
-    """What a single Newton step from these weights leaves of the gradient at most, by the published bound.
+def bound_of_one_step(loss: Loss, step: Weights, stretch: float) -> float:
+    """What a single Newton step leaves of the gradient at most, by the published bound.
 
-    |X| |H^-1 D| |X H^-1 D| / 4, summed over the classes. Guo et al. 2020, arXiv:1911.03030.
+    |X| |H^-1 D| |X H^-1 D| / 4, summed over the classes, where the step is H^-1 D. Guo et al. 2020, arXiv:1911.03030.
     """
-    step = held.solver()(loss.gradient(weights))
     lengths = np.linalg.norm(step, axis=1) * np.linalg.norm(loss.x @ step.T, axis=0)
     return SMOOTHNESS * stretch * float(lengths.sum())

@@ -79,7 +79,7 @@ class DCKMeans:
         redone = sum(found.nodes[place] is not step for place, step in state.nodes.items())
         read = sum(len(leaf.ids) for leaf in left.values())
         told = {"deleted": len(ids), "redone": redone, "nodes": len(found.nodes), "rows_read": read}
-        return found, retrain_equal("The tree of clusterings", **told)
+        return found, retrain_equal("The tree of clusterings", told)
 
     def release(self, state: Tree, /) -> Clusters:
         """The centroids of the root."""

@@ -105,7 +105,7 @@ class ERASE:
         clustered, guarantee = self.clusters.delete(state.clustered, ids)
         left = Store(clustered, {i: state.records[i] for i in clustered.rows.ids})
         what = "The store of demonstrations, and not the base model, which is left as it is,"
-        return left, retrain_equal(what, **guarantee.numbers)
+        return left, retrain_equal(what, guarantee.numbers)
 
     def release(self, state: Store, /) -> Demonstrations:
         """The example nearest to each centroid, the first by id of several."""

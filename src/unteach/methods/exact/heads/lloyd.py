@@ -144,27 +144,31 @@ def stepped(rows: Points, centroids: Int[np.ndarray, "k d"]) -> Step:
 def clustered(rows: Points, k: int, lattice: Lattice, iterations: int, seed: int) -> Trace:
     """k-means++ and then Lloyd's steps, until the loss no longer falls; fewer centroids where fewer places differ."""
     seeds = _seeds(rows, k, seed)
-    steps = [stepped(rows, rows.places[list(seeds)])]
+    first = stepped(rows, rows.places[list(seeds)])
+    return finished(rows, Trace(tuple(rows.ids[i] for i in seeds), (first,)), lattice, iterations)
+
+
+def finished(rows: Points, begun: Trace, lattice: Lattice, iterations: int) -> Trace:
+    """A clustering of these rows that has begun, with the steps that it lacks."""
+    steps = list(begun.steps)
     while _goes_on(steps, iterations):
         steps.append(stepped(rows, steps[-1].moved(lattice)))
-    return Trace(tuple(rows.ids[i] for i in seeds), tuple(steps))
+    return Trace(begun.seeds, tuple(steps))
 
 
 def kept(trace: Trace, gone: Points, lattice: Lattice, iterations: int) -> Trace | None:
-    """The trace as it is without these points, where no centroid of it depends on them; otherwise nothing.
+    """As much of a trace as stands without these points; nothing where it began at one of them.
 
-    That is so if it began at none of them, every step leads to the same next one, and it ends where it ended. By
-    induction over the steps it is then, bit for bit, the trace of the points that are left.
+    A step stands if the one before it does and leads to the same centroids without the points; the trace ends early
+    where the loss falls no longer. By induction these are, bit for bit, the steps of the points that are left.
     """
     if not set(trace.seeds).isdisjoint(gone.ids):
         return None
-    steps = [step.less(gone) for step in trace.steps]
-    for at, step in enumerate(steps):
-        ends = at + 1 == len(steps)
-        if _goes_on(steps[: at + 1], iterations) == ends:
-            return None
-        if not ends and not np.array_equal(step.moved(lattice), steps[at + 1].centroids):
-            return None
+    steps = [trace.steps[0].less(gone)]
+    for step in trace.steps[1:]:
+        if not (_goes_on(steps, iterations) and np.array_equal(steps[-1].moved(lattice), step.centroids)):
+            break
+        steps.append(step.less(gone))
     return Trace(trace.seeds, tuple(steps))
 
 

@@ -103,11 +103,12 @@ class Loss:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Minimum:
-    """Weights, the size of the gradient that is left there, and the curvature that was last worked out."""
+    """Weights, the size of the gradient that is left there, the curvature that was last worked out, the first step."""
 
     weights: Weights
     residual: float
     curvature: Curvature
+    first: Weights
 
 
 def minimise(loss: Loss, start: Weights, held: Curvature | None = None, tolerance: float = TOLERANCE) -> Minimum:
@@ -118,11 +119,13 @@ def minimise(loss: Loss, start: Weights, held: Curvature | None = None, toleranc
     """
     weights, slope = start, loss.gradient(start)
     held = held or loss.curvature(start)
-    solve = held.solver()
+    solve, first = held.solver(), None
     for _ in range(STEPS):
         if size(slope) < tolerance:
             break
-        nearer = weights - solve(slope)
+        step = solve(slope)
+        first = step if first is None else first
+        nearer = weights - step
         after = loss.gradient(nearer)
         if size(after) >= size(slope) / 2 and held.at is not weights:
             held = loss.curvature(weights)
@@ -131,12 +134,12 @@ def minimise(loss: Loss, start: Weights, held: Curvature | None = None, toleranc
         share = 1.0
         while size(after) >= size(slope) and share > TOLERANCE:
             share /= 2
-            nearer = weights - share * solve(slope)
+            nearer = weights - share * step
             after = loss.gradient(nearer)
         if size(after) >= size(slope):
             break
         weights, slope = nearer, after
-    return Minimum(weights, size(slope), held)
+    return Minimum(weights, size(slope), held, np.zeros_like(start) if first is None else first)
 
 
 def farthest(strength: float) -> float:

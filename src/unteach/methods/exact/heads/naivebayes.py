@@ -70,7 +70,7 @@ class NaiveBayes:
             without(state.sums, by_class(gone, self.bits)),
             state.squares.take(squares(gone.x, self.bits)),
         )
-        return left, retrain_equal("The naive Bayes head, with the sums that it is made of,", deleted=len(ids))
+        return left, retrain_equal("The naive Bayes head, with the sums that it is made of,", {"deleted": len(ids)})
 
     def release(self, state: Counted, /) -> Head:
         """The head."""

@@ -113,7 +113,7 @@ class NGram:
         for i in gone:
             self._count(counts, state.texts[i], -1)
         left = _held({i: text for i, text in state.texts.items() if i not in gone}, counts)
-        return left, retrain_equal("The n-gram model, with its counts,", deleted=len(ids))
+        return left, retrain_equal("The n-gram model, with its counts,", {"deleted": len(ids)})
 
     def release(self, state: Grams, /) -> Predictor:
         """The predictor."""

@@ -11,7 +11,18 @@ from unteach.edit.plan import draw
 from unteach.lm.heads import Classes, Features, Table
 from unteach.methods.exact.guarantees import retrain_equal
 from unteach.methods.exact.heads.asked import asked
-from unteach.methods.exact.heads.lloyd import Lattice, Points, Trace, as_floats, clustered, kept, nearest, points, reach
+from unteach.methods.exact.heads.lloyd import (
+    Lattice,
+    Points,
+    Trace,
+    as_floats,
+    clustered,
+    finished,
+    kept,
+    nearest,
+    points,
+    reach,
+)
 from unteach.methods.exact.heads.sums import Grid
 from unteach.registry import learner
 from unteach.schema import Guarantee, GuaranteeKind, InputError
@@ -56,15 +67,16 @@ class QKMeans:
         Q(c) = lattice * (round(c / lattice + shift) - shift),   shift drawn once for each dimension
 
     Ginart et al. 2019, arXiv:1907.05012. A small cluster is filled up to `balance` n / `k` rows with its old centroid. A
-    deletion goes through the steps of the clustering: if it began at none of the rows (k-means++), each rounded
-    centroid is the same without them, and the loss stops falling at the same step, then the clustering is, bit for bit,
-    the one of the rows that are left, and only its sums change. Otherwise it is done anew, on the rows that are left
-    and on no others. Features are rounded to 2^-`bits`, so that sums, distances and losses are whole numbers;
-    the draws of k-means++ are keyed by the ids of rows.
+    deletion follows the steps of the clustering. As long as it began at none of the rows (k-means++), and each rounded
+    centroid is the same without them, a step is, bit for bit, the one of the rows that are left, and only its sums
+    change. From the first step on of which that is not so, the clustering is done anew, on the rows that are left and
+    on no others. Features are rounded to 2^-`bits`, so that sums, distances and losses are whole numbers; the draws of
+    k-means++ are keyed by the ids of rows.
 
-    The guarantee's numbers tell whether a deletion needed a retraining (1 or 0). A coarser `lattice` needs fewer, and clusters
-    less well. Time tells the two kinds apart: who measures it learns something of the deleted row. Fewer than `k` rows
-    have a cluster each, and none at all nothing to release.
+    The guarantee's numbers tell whether a deletion needed a retraining (1 or 0), and of how many steps. That is the more
+    likely the more steps and dimensions there are, and the fewer rows a cluster has; a coarser `lattice` needs fewer, and
+    clusters less well. Time tells the two kinds apart: who measures it learns something of the deleted row. Fewer
+    than `k` rows have a cluster each, and none at all nothing to release.
 
     Example: ``QKMeans(k=16, lattice=0.1).fit(table)``; the classes of the table are not read.
     """
@@ -95,10 +107,11 @@ class QKMeans:
         gone = asked(ids, state.rows.ids)
         left = state.rows.without(gone)
         lattice = self._lattice(left.places.shape[1])
-        trace = kept(state.trace, state.rows.only(gone), lattice, self.iterations)
-        found = self._anew(left) if trace is None else Clustered(left, trace)
-        told = retrain_equal("The clustering", deleted=len(ids), retrained=float(trace is None))
-        return found, told
+        begun = kept(state.trace, state.rows.only(gone), lattice, self.iterations)
+        found = self._anew(left) if begun is None else Clustered(left, finished(left, begun, lattice, self.iterations))
+        redone = len(found.trace.steps) - (len(begun.steps) if begun else 0)
+        told = {"deleted": len(ids), "retrained": float(redone > 0), "steps_redone": redone}
+        return found, retrain_equal("The clustering", told)
 
     def release(self, state: Clustered, /) -> Clusters:
         """The centroids."""

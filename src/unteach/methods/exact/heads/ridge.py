@@ -65,7 +65,7 @@ class Ridge:
             without(state.sums, by_class(gone, self.bits)),
             state.square.take(products(gone.x, gone.x, self.bits)),
         )
-        return left, retrain_equal("The ridge head, with the sums that it is solved from,", deleted=len(ids))
+        return left, retrain_equal("The ridge head, with the sums that it is solved from,", {"deleted": len(ids)})
 
     def release(self, state: Moments, /) -> Head:
         """The head."""

@@ -40,7 +40,7 @@ class MergeShards:
 
     def delete(self, state: Sharded, ids: Sequence[str], /) -> tuple[Sharded, Guarantee]:
         after = rebuilt(state, ids)
-        return after, retrain_equal("the merged adapter", trained=float(after.trained))
+        return after, retrain_equal("the merged adapter", {"trained": after.trained})
 
     def release(self, state: Sharded, /) -> Edit:
         parts = [state.last(s) for s in state.living()]

@@ -39,7 +39,7 @@ class SISA:
 
     def delete(self, state: Sharded, ids: Sequence[str], /) -> tuple[Sharded, Guarantee]:
         after = rebuilt(state, ids)
-        return after, retrain_equal("every shard", trained=float(after.trained))
+        return after, retrain_equal("every shard", {"trained": after.trained})
 
     def release(self, state: Sharded, /) -> Ensemble:
         return asked_together(state, state.living(), vote=self.vote)
@@ -67,7 +67,7 @@ class SISAA:
 
     def delete(self, state: Sharded, ids: Sequence[str], /) -> tuple[Sharded, Guarantee]:
         after = rebuilt(state, ids)
-        return after, retrain_equal("every adapter", trained=float(after.trained))
+        return after, retrain_equal("every adapter", {"trained": after.trained})
 
     def release(self, state: Sharded, /) -> Ensemble:
         return asked_together(state, state.living(), vote=self.vote)

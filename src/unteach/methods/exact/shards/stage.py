@@ -111,7 +111,7 @@ class LMTrainer:
                 batch = collate(part, [str(i) for i in range(len(part))], pad=self.lm.pad, device=self.lm.device)
                 lost = -self.lm.run(batch).token_logps
                 each = torch.zeros(len(part), dtype=lost.dtype, device=lost.device).index_add(0, batch.rows, lost)
-                (each / batch.lengths.clamp(min=1)).sum().div(self.plan.batch).backward()
+                torch.autograd.backward((each / batch.lengths.clamp(min=1)).sum() / self.plan.batch)
         done = step.number / max(1, self.plan.total)
         state.update(self.school.lr * (1 - 0.9 * done), self.school)
 

@@ -1,0 +1,103 @@
+"""Commands that train in shards, and delete what was trained on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unteach.cli.app import app, out, say
+from unteach.registry import command
+from unteach.schema import InputError
+
+Store = Annotated[Path, typer.Argument(help="folder of a store that `unteach train` made")]
+Ids = Annotated[str, typer.Option(help="ids of records, separated by commas")]
+Subject = Annotated[str, typer.Option(help="everything that belongs to this subject")]
+Forget = Annotated[str, typer.Option(help="a file of records with the ids that they were trained under")]
+Policy = Annotated[
+    str, typer.Option(help="record: these alone; exact: also what says the same; near: also what nearly does")
+]
+Base = Annotated[str, typer.Option("--base", help="the base model, where it has moved")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
+
+
+@app.command("train")
+@command("train", tested_by="test_a_subject_is_deleted_from_the_command_line")
+def train(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="model folder or hub id")],
+    data: Annotated[str, typer.Option(help="records: JSONL, JSON, CSV, TSV, Parquet or a hub data set")],
+    into: Annotated[Path, typer.Option("--out", help="a new folder, or one whose training was stopped")],
+    shards: Annotated[int, typer.Option(help="independent parts; a subject lies in one")] = 4,
+    slices: Annotated[int, typer.Option(help="stages of a shard")] = 4,
+    risks: Annotated[int, typer.Option(help="classes of `risk` with slices of their own, the riskiest last")] = 1,
+    epochs: Annotated[int, typer.Option(help="passes of each stage over its slices")] = 2,
+    batch: Annotated[int, typer.Option("--batch-size", help="records that a step is planned for")] = 16,
+    rows: Annotated[int, typer.Option(help="records that a slice is planned for; 0: as many as there are now")] = 0,
+    tune: Annotated[str, typer.Option(help="lora or full")] = "lora",
+    rank: Annotated[int, typer.Option(help="of the adapter")] = 16,
+    lora_alpha: Annotated[float, typer.Option(help="the adapter's scale times its rank")] = 32.0,
+    lr: Annotated[float, typer.Option(help="the rate, which falls to a tenth")] = 1e-3,
+    weight: Annotated[float, typer.Option(help="times the mean of the shards is released")] = 1.0,
+    device: Device = "",
+) -> None:
+    """Train MODEL in shards and slices, so that records can be deleted from it exactly."""
+    from unteach.methods.exact.shards.stage import Schooling
+    from unteach.service import desk
+
+    parts = desk.Parts(shards, slices, risks, epochs, batch, rows)
+    made = desk.train(
+        model, data, into, parts, Schooling(tune, rank, lora_alpha, lr), weight=weight, device=device, say=say
+    )
+    for line in made:
+        out.print(line, markup=False)
+
+
+@app.command("delete")
+@command("delete", tested_by="test_a_subject_is_deleted_from_the_command_line")
+def delete(
+    store: Store,
+    ids: Ids = "",
+    subject: Subject = "",
+    forget: Forget = "",
+    policy: Policy = "exact",
+    at_once: Annotated[
+        bool,
+        typer.Option("--at-once", help="serve what never read the rows and stop; without ids, the command goes on"),
+    ] = False,
+    base: Base = "",
+    device: Device = "",
+) -> None:
+    """Delete records from STORE: a release that never read them, the rebuild, and a certificate.
+
+    Without --ids, --subject or --forget it goes on with requests that were stopped.
+    """
+    from unteach.service import desk
+
+    asked = desk.Asked(_listed(ids), subject, forget, policy)
+    for line in desk.delete(store, asked, at_once=at_once, base=base, device=device, say=say):
+        out.print(line, markup=False)
+
+
+@app.command("plan")
+@command("plan", tested_by="test_the_price_is_said_beforehand_and_is_right")
+def plan(
+    store: Store,
+    ids: Ids = "",
+    subject: Subject = "",
+    forget: Forget = "",
+    policy: Policy = "exact",
+    base: Base = "",
+    device: Device = "",
+) -> None:
+    """Say what deleting records from STORE would take, and what it would leave; nothing is changed."""
+    from unteach.service import desk
+
+    asked = desk.Asked(_listed(ids), subject, forget, policy)
+    for line in desk.plan(store, asked, base=base, device=device):
+        out.print(line, markup=False)
+
+
+def _listed(ids: str) -> tuple[str, ...]:
+    found = tuple(i.strip() for i in ids.split(",")) if ids else ()
+    if not all(found):
+        raise InputError("--ids has an empty id between its commas; give ids as a,b,c")
+    return found

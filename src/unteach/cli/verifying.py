@@ -1,0 +1,104 @@
+"""The command that checks certificates and ledgers; it needs no model, no trainer and no network."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unteach.cli.app import app, out
+from unteach.data.rows import printable
+from unteach.registry import command
+from unteach.schema import InputError
+from unteach.service.canonical import Rejected
+from unteach.service.keys import trusted
+from unteach.service.predicate import Statement
+from unteach.service.statement import written
+from unteach.service.verify import BLOBS, Check, artefacts, chain, entry
+from unteach.service.verify import certificate as signed
+
+
+@app.command("verify")
+@command("verify", tested_by="test_a_certificate_is_verified_and_an_altered_one_refused")
+def verify(
+    certificate: Annotated[Path | None, typer.Argument(help="a deletion certificate")] = None,
+    key: Annotated[Path | None, typer.Option(help="the issuer's public key (PEM), or a trust file")] = None,
+    store: Annotated[Path | None, typer.Option(help="also look for what the certificate names in this store")] = None,
+    log: Annotated[Path | None, typer.Option(metavar="STORE", help="check the ledger of a store")] = None,
+    checkpoints: Annotated[Path | None, typer.Option(help="folder of signed checkpoints of that ledger")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Check a deletion certificate, or with --log the ledger of a store.
+
+    Exit code 0: everything holds. 1: something does not, and must not be trusted. 2: something you gave cannot be used.
+    """
+    _complete(certificate, key, store, log, checkpoints)
+    said: Statement | None = None
+    checks: list[Check] = []
+    if certificate is not None and key is not None:
+        said, first = _signature(certificate, key)
+        checks = [first, *(_in_store(said, store) if said is not None and store is not None else ())]
+    if log is not None:
+        checks.append(chain(log, checkpoints, trusted(key, "log") if key is not None else None))
+    holds = all(c.passed for c in checks)
+    if as_json:
+        members = json.loads(written(said)) if said is not None else None
+        found = {"verified": holds, "checks": [asdict(c) for c in checks], "certificate": members}
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        for line in (*(_lines(said) if said is not None else ()), *map(_checked, checks)):
+            out.print(printable(line), markup=False)
+    if not holds:
+        raise typer.Exit(1)
+
+
+def _complete(
+    certificate: Path | None, key: Path | None, store: Path | None, log: Path | None, checkpoints: Path | None
+) -> None:
+    """Refuse what does not go together."""
+    if certificate is None and log is None:
+        raise InputError("there is nothing to verify; name a certificate, or a store with --log")
+    if key is None and (certificate is not None or checkpoints is not None):
+        raise InputError("a signature is checked with a key; give the issuer's public key with --key")
+    if checkpoints is not None and log is None:
+        raise InputError("checkpoints belong to a ledger; name its store with --log")
+    if store is not None and certificate is None:
+        raise InputError("--store looks for what a certificate names; name the certificate, or use --log")
+
+
+def _signature(path: Path, key: Path) -> tuple[Statement | None, Check]:
+    """What a certificate says, or None where it must not be trusted."""
+    keys = trusted(key, "issuer")
+    try:
+        data = path.read_bytes()
+    except OSError as refused:
+        raise InputError(f"{path}: cannot be read ({refused.strerror}); name a certificate") from None
+    try:
+        said = signed(data, keys, path.name)
+    except Rejected as wrong:
+        return None, Check("signature", False, str(wrong))
+    issuer = said.predicate.issuer
+    return said, Check("signature", True, f"{issuer.name} signed this with the key {issuer.key_id}")
+
+
+def _in_store(said: Statement, store: Path) -> tuple[Check, ...]:
+    if not store.is_dir():
+        raise InputError(f"{store}: there is no such folder; name the folder of the store")
+    return artefacts(said, store / BLOBS), entry(said, store)
+
+
+def _lines(said: Statement) -> Iterator[str]:
+    """A certificate for people."""
+    about, request = said.predicate, said.predicate.deletion.request
+    yield f"certificate {about.id}, issued {about.issued_at}"
+    yield f"request {request.id}: received {request.received_at}, in effect {request.effective_at}"
+    yield f"class: {about.guarantee.kind}. {about.summary}"
+    yield f"claim: {about.guarantee.claim or 'none'}"
+    yield from (f"not covered: {line}" for line in about.not_covered)
+    yield from (f"not tested: {line}" for line in about.deletion.not_tested)
+
+
+def _checked(check: Check) -> str:
+    return f"{'holds' if check.passed else 'FAILS'}: {check.name}. {check.said}"

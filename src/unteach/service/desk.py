@@ -1,0 +1,171 @@
+"""What `unteach train`, `delete` and `plan` do, as functions that return the lines they say."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+from unteach.data.read import read
+from unteach.lm.load import load
+from unteach.lm.model import LM
+from unteach.methods.exact.shards.nodes import missing
+from unteach.methods.exact.shards.shardplan import ShardPlan
+from unteach.methods.exact.shards.stage import Schooling
+from unteach.schema import InputError, Record
+from unteach.service import deletion
+from unteach.service.certifying import certify
+from unteach.service.cost import Cost, cost
+from unteach.service.deletion import POLICIES, Desk, advance, closure, open_requests, receive, subject_ids
+from unteach.service.store import Settings, Store, create, opened
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How data is parted; with `rows` 0 a slice is planned for as many records as there are now."""
+
+    shards: int = 4
+    slices: int = 4
+    risks: int = 1
+    epochs: int = 2
+    batch: int = 16
+    rows: int = 0
+
+    def plan(self, records: int) -> ShardPlan:
+        plan = ShardPlan(self.shards, self.slices, self.risks, self.epochs, self.batch, self.rows or 1)
+        return plan if self.rows else replace(plan, rows=ceil(records / (self.shards * self.slices)))
+
+
+@dataclass(frozen=True, repr=False)
+class Asked:
+    """Which records a command is about."""
+
+    ids: tuple[str, ...] = ()
+    subject: str = ""
+    forget: str = ""
+    policy: str = "exact"
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise InputError(f"there is no such policy; choose {', '.join(POLICIES)}")
+        if sum(map(bool, (self.ids, self.subject, self.forget))) > 1:
+            raise InputError("--ids, --subject and --forget say the same thing in three ways; give one of them")
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.ids or self.subject or self.forget)
+
+    def of(self, store: Store) -> Sequence[str]:
+        """The ids that are meant."""
+        if self.subject:
+            return subject_ids(store, self.subject)
+        return [r.id for r in read(self.forget).records] if self.forget else self.ids
+
+
+def train(
+    model: str, data: str, into: Path, parts: Parts, school: Schooling, *, weight: float = 1.0, device: str = "",
+    say: Say = lambda _: None,
+) -> list[str]:  # fmt: skip
+    """Make a store of a model and records, and train it; a store whose training was stopped goes on."""
+    lm = load(model, device=device)
+    if not (into / "store.json").is_file():
+        records = read(data).records
+        plan = parts.plan(len(records))
+        create(into, Settings(_whole(model), lm.digest(), plan, school, weight, device), records).close()
+    with opened(into) as store:
+        desk = Desk(store, lm, say)
+        price = deletion.train(desk)
+        records_in = len(store.alive())
+        return [
+            f"{records_in} records in {store.plan.shards} shards of {store.plan.slices} slices; "
+            f"{price.stages} stages trained, {price.records} records of their steps",
+            f"release: {store.current()}",
+        ]
+
+
+def delete(
+    place: Path, asked: Asked, *, at_once: bool = False, base: str = "", device: str = "", say: Say = lambda _: None
+) -> list[str]:
+    """Take in a request, unless nothing is asked for, and bring all open ones to their end."""
+    with _desk(place, base, device, say) as desk:
+        if not asked.nothing:
+            receive(desk, asked.of(desk.store), deletion.policy(asked.policy))
+        requests = open_requests(desk.store)
+        if not requests:
+            raise InputError("nothing is asked for and no request is open; give --ids, --subject or --forget")
+        return [line for request in requests for line in _brought(desk, request, at_once=at_once)]
+
+
+def _brought(desk: Desk, request: str, *, at_once: bool) -> Iterator[str]:
+    advance(desk, request, until="planned")
+    notes = deletion.notes_of(desk.store, request)
+    count = len(deletion.rids_of(desk.store, request))
+    yield f"request {request}: {count} records, {notes['duplicates']} of them as duplicates"
+    yield f"price: {_priced(Cost(notes['stages'], notes['records'], notes['whole'], notes['predicted']))}"
+    advance(desk, request, until="swapped")
+    yield f"served: {desk.store.current()}, which never read them (exact, influence-free)"
+    if at_once:
+        yield "the rebuild is open; give `unteach delete` again, without ids, to go on"
+        return
+    advance(desk, request)
+    notes = deletion.notes_of(desk.store, request)
+    yield f"rebuilt: {notes['trained']} records of steps in {notes['took']:.1f} s"
+    yield f"served: {desk.store.current()}, which equals training without them (exact, retrain-equal)"
+    yield f"destroyed: {len(notes['destroyed'])} artefacts, {notes['keys']} keys of subjects"
+    yield f"certificate: {certify(desk, request)}"
+
+
+def plan(place: Path, asked: Asked, *, base: str = "", device: str = "") -> list[str]:
+    """The price of a deletion; nothing is changed."""
+    with _desk(place, base, device, lambda _: None) as desk:
+        records = desk.store.alive()
+        if asked.nothing:
+            return [_stands(desk.store, records)]
+        wanted = set(asked.of(desk.store))
+        gone = [r for r in records if r.id in wanted]
+        if len(gone) < len(wanted):
+            raise InputError(f"{len(wanted) - len(gone)} of {len(wanted)} ids are not in the store; name records of it")
+        twins = closure(records, gone, deletion.policy(asked.policy))
+        left = [r for r in records if r.id not in wanted | {t.id for t in twins}]
+        build = desk.build(left)
+        price = cost(desk.store, build, missing(build, desk.store))
+        clean = sum(desk.store.get(n.id) is not None for chain in build.values() for n in chain)
+        return [
+            f"{len(gone)} records and {len(twins)} duplicates of {len(records)}",
+            f"at once: a merge of stages that never read them ({clean} stages are clean), no training",
+            f"shard rebuild: {_priced(price)}; exact, retrain-equal",
+            f"retraining all shards: {price.whole} records of steps",
+            "approximate methods (`unteach forget`): empirical at best, to be audited; not needed where this is exact",
+            "left behind: copies of earlier releases outside this store, merged or quantised ones among them",
+        ]
+
+
+def _stands(store: Store, records: Sequence[Record]) -> str:
+    waiting = len(open_requests(store))
+    return (
+        f"{len(records)} records in {store.plan.shards} shards of {store.plan.slices} slices; {waiting} open requests"
+    )
+
+
+def _priced(price: Cost) -> str:
+    share = price.whole / price.records if price.records else 0.0
+    less = f", {share:.1f} times fewer than retraining" if price.records else ""
+    took = "unknown time" if price.seconds is None else f"about {price.seconds:.1f} s"
+    return f"{price.stages} stages, {price.records} records of steps{less}, {took}"
+
+
+@contextmanager
+def _desk(place: Path, base: str, device: str, say: Say) -> Iterator[Desk]:
+    with opened(place) as store:
+        yield Desk(store, _base(store, base, device), say)
+
+
+def _base(store: Store, base: str, device: str) -> LM:
+    settings = replace(store.settings, base=base or store.settings.base, device=device or store.settings.device)
+    return load(settings.base, device=settings.device)
+
+
+def _whole(model: str) -> str:
+    return str(Path(model).resolve()) if Path(model).exists() else model

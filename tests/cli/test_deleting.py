@@ -1,0 +1,102 @@
+"""Training in shards, pricing and deleting by the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from driven import run, went_well
+
+import worlds
+from unteach.service import keys, verify
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return worlds.saved(worlds.llama(), tmp_path_factory.mktemp("base") / "base")
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "rows.jsonl"
+    lines = [
+        {"id": r.id, "prompt": r.prompt, "answer": r.answer, "subject": f"s{n // 2}", "risk": n % 2}
+        for n, r in enumerate(worlds.RECORDS)
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+def said(*words: object) -> str:
+    return went_well(*words).out
+
+
+def failed(*words: object, says: str) -> None:
+    ran = run(*words)
+    assert ran.code == 2
+    assert says in ran.err
+
+
+PARTS = ["--shards", 2, "--slices", 2, "--risks", 2, "--epochs", 1, "--batch-size", 4, "--rank", 2]
+
+
+def test_a_subject_is_deleted_from_the_command_line(base: Path, rows: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    told = said("train", base, "--data", rows, "--out", store, *PARTS)
+    assert "12 records in 2 shards of 2 slices; 4 stages trained" in told
+    first = said("delete", store, "--subject", "s1", "--at-once")
+    assert "2 records, 0 of them as duplicates" in first
+    assert "influence-free" in first
+    assert "certificate" not in first
+    done = said("delete", store)
+    assert "retrain-equal" in done
+    (file,) = (store / "certificates").iterdir()
+    assert verify.certificate(file.read_bytes(), keys.trusted(store / "issuer" / "key.pem.pub", "issuer"))
+    assert "10 records in 2 shards" in said("plan", store)
+    went_well("verify", file, "--key", store / "issuer" / "key.pem.pub", "--store", store)
+    failed("delete", store, says="nothing is asked for and no request is open")
+
+
+def test_the_price_is_said_beforehand_and_is_right(base: Path, rows: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    went_well("train", base, "--data", rows, "--out", store, *PARTS)
+    one = worlds.RECORDS[3].id
+    told = said("plan", store, "--ids", one)
+    (price,) = (line for line in told.splitlines() if line.startswith("shard rebuild: "))
+    records = int(price.split(", ")[1].split()[0])
+    assert f"rebuilt: {records} records of steps" in said("delete", store, "--ids", one)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--ids", "nobody"], "1 of 1 ids are not in the store"),
+        (["--ids", "a,,b"], "an empty id between its commas"),
+        (["--subject", "nobody"], "no record of the store bears this subject"),
+        (["--ids", "a", "--subject", "s1"], "say the same thing in three ways"),
+        (["--ids", "a", "--policy", "all"], "choose record, exact, near"),
+        (["--ids", "a", "--base", "gone"], "gone"),
+    ],
+)
+def test_what_cannot_be_deleted_is_refused_in_a_sentence(
+    words: list[str], says: str, base: Path, rows: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    went_well("train", base, "--data", rows, "--out", store, *PARTS)
+    failed("delete", store, *words, says=says)
+    failed("plan", store, *words, says=says)
+
+
+def test_what_cannot_be_trained_is_refused(base: Path, rows: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    for words, says in (
+        (["--shards", 0], "shards of a plan must be at least 1"),
+        (["--slices", 1, "--risks", 2], "2 classes of risk need as many slices"),
+        (["--tune", "some"], "choose tune lora or full"),
+        (["--lr", 0], "must be above 0"),
+    ):
+        failed("train", base, "--data", rows, "--out", store, *words, says=says)
+        assert not store.exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    failed("train", base, "--data", rows, "--out", tmp_path / "full", says="this folder is not empty")
+    failed("delete", tmp_path / "full", "--ids", "a", says="there is no store")
