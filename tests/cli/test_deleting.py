@@ -1,6 +1,7 @@
 """Training in shards, pricing and deleting by the command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_a_subject_is_deleted_from_the_command_line(base: Path, rows: Path, tmp_
     assert "10 records in 2 shards" in said("plan", store)
     went_well("verify", file, "--key", store / "issuer" / "key.pem.pub", "--store", store)
     failed("delete", store, says="nothing is asked for and no request is open")
+    again = said("verify", file, "--key", store / "issuer" / "key.pem.pub", "--store", store, "--rebuild")
+    assert "holds: rebuild" in again
+    assert "holds: rebuild" in said(
+        "verify", file, "--key", store / "issuer" / "key.pem.pub", "--store", store, "--spot"
+    )
+    failed("verify", file, "--key", store / "issuer" / "key.pem.pub", "--spot", says="give --store")
+
+
+def test_processes_make_the_same_bytes(base: Path, rows: Path, tmp_path: Path) -> None:
+    stores = [tmp_path / "one", tmp_path / "two"]
+    said("train", base, "--data", rows, "--out", stores[0], *PARTS)
+    shutil.copytree(*stores)
+    for store, workers in zip(stores, (1, 2), strict=True):
+        for n in (0, 1):
+            said("delete", store, "--ids", f"{worlds.RECORDS[n].id},{worlds.RECORDS[-n - 1].id}", "--workers", workers)
+    one, two = ({f.name for f in (s / "blobs").iterdir()} for s in stores)
+    assert one == two
 
 
 def test_the_price_is_said_beforehand_and_is_right(base: Path, rows: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def watched(patch: pytest.MonkeyPatch, counter: Counter) -> None:
     ):  # fmt: skip
         patch.setattr(module, name, counter(getattr(module, name)))
     patch.setattr(LMTrainer, "_step", counter(LMTrainer._step))
-    patch.setattr(Store, "put", counter(Store.put))
+    patch.setattr(Store, "enter", counter(Store.enter))
 
 
 def run_until_killed(place: Path, at: int) -> bool:

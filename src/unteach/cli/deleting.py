@@ -17,6 +17,7 @@ Policy = Annotated[
     str, typer.Option(help="record: these alone; exact: also what says the same; near: also what nearly does")
 ]
 Base = Annotated[str, typer.Option("--base", help="the base model, where it has moved")]
+Workers = Annotated[int, typer.Option(help="processes that train shards side by side")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 
 
@@ -37,6 +38,7 @@ def train(
     lora_alpha: Annotated[float, typer.Option(help="the adapter's scale times its rank")] = 32.0,
     lr: Annotated[float, typer.Option(help="the rate, which falls to a tenth")] = 1e-3,
     weight: Annotated[float, typer.Option(help="times the mean of the shards is released")] = 1.0,
+    workers: Workers = 1,
     device: Device = "",
 ) -> None:
     """Train MODEL in shards and slices, so that records can be deleted from it exactly."""
@@ -45,7 +47,15 @@ def train(
 
     parts = desk.Parts(shards, slices, risks, epochs, batch, rows)
     made = desk.train(
-        model, data, into, parts, Schooling(tune, rank, lora_alpha, lr), weight=weight, device=device, say=say
+        model,
+        data,
+        into,
+        parts,
+        Schooling(tune, rank, lora_alpha, lr),
+        weight=weight,
+        device=device,
+        workers=workers,
+        say=say,
     )
     for line in made:
         out.print(line, markup=False)
@@ -64,6 +74,7 @@ def delete(
         typer.Option("--at-once", help="serve what never read the rows and stop; without ids, the command goes on"),
     ] = False,
     base: Base = "",
+    workers: Workers = 1,
     device: Device = "",
 ) -> None:
     """Delete records from STORE: a release that never read them, the rebuild, and a certificate.
@@ -73,7 +84,7 @@ def delete(
     from unteach.service import desk
 
     asked = desk.Asked(_listed(ids), subject, forget, policy)
-    for line in desk.delete(store, asked, at_once=at_once, base=base, device=device, say=say):
+    for line in desk.delete(store, asked, at_once=at_once, base=base, device=device, workers=workers, say=say):
         out.print(line, markup=False)
 
 

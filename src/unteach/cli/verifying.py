@@ -16,7 +16,7 @@ from unteach.service.canonical import Rejected
 from unteach.service.keys import trusted
 from unteach.service.predicate import Statement
 from unteach.service.statement import written
-from unteach.service.verify import BLOBS, Check, artefacts, chain, entry
+from unteach.service.verify import BLOBS, Check, artefacts, chain, entry, rebuilt
 from unteach.service.verify import certificate as signed
 
 
@@ -28,6 +28,10 @@ def verify(
     store: Annotated[Path | None, typer.Option(help="also look for what the certificate names in this store")] = None,
     log: Annotated[Path | None, typer.Option(metavar="STORE", help="check the ledger of a store")] = None,
     checkpoints: Annotated[Path | None, typer.Option(help="folder of signed checkpoints of that ledger")] = None,
+    spot: Annotated[bool, typer.Option("--spot", help="with --store: train one stage again and compare")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="with --store: train every stage again and compare")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
     """Check a deletion certificate, or with --log the ledger of a store.
@@ -40,6 +44,8 @@ def verify(
     if certificate is not None and key is not None:
         said, first = _signature(certificate, key)
         checks = [first, *(_in_store(said, store) if said is not None and store is not None else ())]
+        if said is not None and (spot or rebuild):
+            checks.append(_again(said, store, spot=spot))
     if log is not None:
         checks.append(chain(log, checkpoints, trusted(key, "log") if key is not None else None))
     holds = all(c.passed for c in checks)
@@ -87,6 +93,14 @@ def _in_store(said: Statement, store: Path) -> tuple[Check, ...]:
     if not store.is_dir():
         raise InputError(f"{store}: there is no such folder; name the folder of the store")
     return artefacts(said, store / BLOBS), entry(said, store)
+
+
+def _again(said: Statement, store: Path | None, *, spot: bool) -> Check:
+    if store is None:
+        raise InputError("--spot and --rebuild train stages of a store again; give --store")
+    from unteach.service.rebuilding import rebuild  # here: it needs PyTorch, and the other checks do not
+
+    return rebuilt(said, lambda stages: rebuild(said, store, stages, clean=not spot), spot=spot)
 
 
 def _lines(said: Statement) -> Iterator[str]:

@@ -14,6 +14,12 @@ from unteach.edit.seal import destroy
 from unteach.report.atomic import folder, put
 
 
+def content_of(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as safetensors, sorted by name: the same tensors are the same bytes."""
+    found: bytes = save({n: t.detach().cpu().contiguous() for n, t in sorted(tensors.items())})
+    return found
+
+
 @dataclass(frozen=True)
 class Blobs:
     """Files named by their SHA-256."""
@@ -21,8 +27,8 @@ class Blobs:
     place: Path
 
     def put(self, tensors: Mapping[str, Tensor]) -> str:
-        """Write tensors as safetensors, sorted by name; the same tensors are the same file."""
-        content = save({n: t.detach().cpu().contiguous() for n, t in sorted(tensors.items())})
+        """Write tensors, unless they are there; the name of their file."""
+        content = content_of(tensors)
         name = sha256(content).hexdigest()
         if not self.whole(name):
             put(folder(self.place) / name, content)

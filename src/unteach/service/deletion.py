@@ -7,7 +7,6 @@ another that goes on from the state it finds.
 """
 
 import json
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -22,6 +21,7 @@ from unteach.methods.exact.shards.shardplan import digest_of
 from unteach.methods.exact.shards.stage import LMTrainer
 from unteach.schema import InputError, Record
 from unteach.service.cost import Cost, cost
+from unteach.service.executors import Job, trained
 from unteach.service.releases import point, release
 from unteach.service.shredding import shred
 from unteach.service.store import Store, check_base, now
@@ -45,6 +45,7 @@ class Desk:
     store: Store
     lm: LM
     say: Say = field(default=lambda _: None)
+    workers: int = 1
 
     def __post_init__(self) -> None:
         check_base(self.store, self.lm)
@@ -85,7 +86,8 @@ def receive(desk: Desk, ids: Sequence[str], policy: Policy = "exact") -> str:
     strange = len(rids) - len(set(rids) & set(known))
     if strange or not rids:
         raise InputError(f"{strange} of {len(rids)} ids are not in the store, or given twice; name each record once")
-    request = f"R{secrets.token_hex(8)}"
+    (count,) = desk.store.db.execute("SELECT COUNT(*) FROM requests").fetchone()
+    request = f"R{count + 1:06d}"
     row = (request, "received", policy, now(), json.dumps(sorted(rids)), "{}")
     with desk.store.change("received", request, {"records": len(rids), "policy": policy}) as db:
         db.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", row)
@@ -173,17 +175,19 @@ def closure(records: Sequence[Record], gone: Sequence[Record], policy: Policy) -
     return [r for r in others if any(True for _ in first_near(found, [fold(f"{r.prompt} {r.answer}")]))]
 
 
-def complete(desk: Desk, build: Build, records: Sequence[Record]) -> list[Node]:
-    """Train what is missing of a build into the store, with the seconds that each stage took."""
-    parts, todo = parted(desk.store.plan, records), missing(build, desk.store)
-    for n, node in enumerate(todo, 1):
-        began = perf_counter()
-        fed = feeding(desk.store.plan, parts.get(node.shard, ()), node.stage)
-        parent = desk.store.get(node.parent) if node.parent else None
-        made = desk.trainer.train(parent, desk.store.plan.steps(node.shard, node.stage, fed))
-        desk.store.put(node, made, perf_counter() - began)
-        desk.say(f"shard {node.shard}, stage {node.stage}: {node.trained} records ({n} of {len(todo)})")
-    return todo
+def complete(desk: Desk, build: Build, records: Sequence[Record]) -> None:
+    """Train what is missing of a build into the store, each shard by itself."""
+    store, parts = desk.store, parted(desk.store.plan, records)
+    jobs = []
+    for shard in sorted({n.shard for n in missing(build, store)}):
+        todo = missing({shard: build[shard]}, store)
+        stages = tuple(
+            (n, tuple(store.plan.steps(shard, n.stage, feeding(store.plan, parts.get(shard, ()), n.stage))))
+            for n in todo
+        )
+        parent = store.blob_of(todo[0].parent) if todo[0].parent else ""
+        jobs.append(Job(store.place, store.settings, fingerprint(desk.lm.device), parent, stages))
+    trained(store, desk.lm, jobs, desk.workers, desk.say)
 
 
 def _gone(desk: Desk, request: str) -> tuple[tuple[Record, ...], list[Record]]:

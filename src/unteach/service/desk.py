@@ -66,7 +66,7 @@ class Asked:
 
 def train(
     model: str, data: str, into: Path, parts: Parts, school: Schooling, *, weight: float = 1.0, device: str = "",
-    say: Say = lambda _: None,
+    workers: int = 1, say: Say = lambda _: None,
 ) -> list[str]:  # fmt: skip
     """Make a store of a model and records, and train it; a store whose training was stopped goes on."""
     lm = load(model, device=device)
@@ -75,7 +75,7 @@ def train(
         plan = parts.plan(len(records))
         create(into, Settings(_whole(model), lm.digest(), plan, school, weight, device), records).close()
     with opened(into) as store:
-        desk = Desk(store, lm, say)
+        desk = Desk(store, lm, say, workers)
         price = deletion.train(desk)
         records_in = len(store.alive())
         return [
@@ -86,10 +86,11 @@ def train(
 
 
 def delete(
-    place: Path, asked: Asked, *, at_once: bool = False, base: str = "", device: str = "", say: Say = lambda _: None
-) -> list[str]:
+    place: Path, asked: Asked, *, at_once: bool = False, base: str = "", device: str = "", workers: int = 1,
+    say: Say = lambda _: None,
+) -> list[str]:  # fmt: skip
     """Take in a request, unless nothing is asked for, and bring all open ones to their end."""
-    with _desk(place, base, device, say) as desk:
+    with _desk(place, base, device, workers, say) as desk:
         if not asked.nothing:
             receive(desk, asked.of(desk.store), deletion.policy(asked.policy))
         requests = open_requests(desk.store)
@@ -119,7 +120,7 @@ def _brought(desk: Desk, request: str, *, at_once: bool) -> Iterator[str]:
 
 def plan(place: Path, asked: Asked, *, base: str = "", device: str = "") -> list[str]:
     """The price of a deletion; nothing is changed."""
-    with _desk(place, base, device, lambda _: None) as desk:
+    with _desk(place, base, device, 1, lambda _: None) as desk:
         records = desk.store.alive()
         if asked.nothing:
             return [_stands(desk.store, records)]
@@ -157,9 +158,9 @@ def _priced(price: Cost) -> str:
 
 
 @contextmanager
-def _desk(place: Path, base: str, device: str, say: Say) -> Iterator[Desk]:
+def _desk(place: Path, base: str, device: str, workers: int, say: Say) -> Iterator[Desk]:
     with opened(place) as store:
-        yield Desk(store, _base(store, base, device), say)
+        yield Desk(store, _base(store, base, device), say, workers)
 
 
 def _base(store: Store, base: str, device: str) -> LM:
