@@ -8,7 +8,7 @@ NAMES = {
     "training": "training", "audit": "auditing", "speed": "speed",
     "meta-audit": "meta_audit.command",
     "editors": "editors", "editing": "editing",
-    "heads": "heads",
+    "heads": "heads", "exact": "exact",
 }  # fmt: skip
 
 
