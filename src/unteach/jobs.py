@@ -151,6 +151,10 @@ def _agree(plan: Recipe, method: Any = None, before: str = "") -> None:
     if isinstance(training, Plan) and plan.release == "adapter" and not getattr(method, "makes_adapter", training.lora):
         tune = training.tune or f"what {plan.method} trains"
         raise InputError(f"--tune {tune} makes no adapter; choose --release baked, or --tune lora")
+    if getattr(method, "guarantee", "") == "suppression":
+        raise InputError(
+            f"{plan.method} changes no weight, so there is nothing to release; wear it from Python, or choose a method that does"
+        )
     if isinstance(training, Plan) and training.stop_retain is not None and not (plan.retain or plan.benchmark):
         raise InputError("--stop-retain watches the records to keep; give --retain FILE")
     models = [Path(m) for m in (plan.model, before, plan.retrained) if m]

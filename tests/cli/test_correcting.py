@@ -162,7 +162,7 @@ def test_facts_that_cannot_be_used_are_refused_in_one_sentence(what: str, knowin
         ("steps=0",), ("rate=-1",), ("clamp=0",), ("corpus=none-such.txt",), ("betta=1",), ("samples=0",),
         ("--method", "romme"), ("--method", "npo"), ("--method", "emmet", "ridge=0"),
         ("--method", "alphaedit", "threshold=0"), ("--forget", "x.jsonl"), ("--release", "adaptor"),
-        ("--metrics", "reliabilty"), ("--benchmark", "zsre"),
+        ("--metrics", "reliabilty"), ("--method", "grace"), ("--method", "ike"), ("--benchmark", "zsre"),
     ],
     ids=" ".join,
 )  # fmt: skip

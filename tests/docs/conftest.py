@@ -48,6 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         written(folder / "forget.jsonl", worlds.FORGET)
         written(folder / "retain.jsonl", worlds.RETAIN)
     written(place / "holdout.jsonl", UNSEEN)
+    written(place / "first.jsonl", worlds.RETAIN[:1])
     shutil.copytree(place / "model", place / "demo" / "original")
     shutil.copytree(place / "changed", place / "demo" / "retrained")
     return place
