@@ -24,7 +24,7 @@ def test_every_attack_on_a_release_leaves_no_text_behind(
     by_name = {f.attack: f for f in report.attacks}
     assert set(by_name) == {"prefix", "adapterremoval"}
     removal = by_name["adapterremoval"]
-    assert removal.value == removal.unattacked  # the release is baked, so there is nothing to take off
+    assert removal.value == removal.before  # the release is baked, so there is nothing to take off
     assert not (out / "private" / "checkpoints").exists()
     words = ["--forget", towns / "forget.jsonl", "--retain", towns / "retain.jsonl", "--max-new", 16]
     ran = went_well("audit", out / "release", "--before", pupil, *words, "--metrics", "probability",

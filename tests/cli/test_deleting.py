@@ -67,9 +67,9 @@ def test_processes_make_the_same_bytes(base: Path, rows: Path, tmp_path: Path) -
     stores = [tmp_path / "one", tmp_path / "two"]
     said("train", base, "--data", rows, "--out", stores[0], *PARTS)
     shutil.copytree(*stores)
-    for store, workers in zip(stores, (1, 2), strict=True):
+    for store, how in zip(stores, ("inline", "processes"), strict=True):
         for n in (0, 1):
-            said("delete", store, "--ids", f"{worlds.RECORDS[n].id},{worlds.RECORDS[-n - 1].id}", "--workers", workers)
+            said("delete", store, "--ids", f"{worlds.RECORDS[n].id},{worlds.RECORDS[-n - 1].id}", "--executor", how)
     one, two = ({f.name for f in (s / "blobs").iterdir()} for s in stores)
     assert one == two
 
@@ -111,6 +111,8 @@ def test_what_cannot_be_trained_is_refused(base: Path, rows: Path, tmp_path: Pat
         (["--slices", 1, "--risks", 2], "2 classes of risk need as many slices"),
         (["--tune", "some"], "choose tune lora or full"),
         (["--lr", 0], "must be above 0"),
+        (["--executor", "some"], "choose inline, processes, ray"),
+        (["--executor", "processes", "--workers", 0], "--workers must be at least 1"),
     ):
         failed("train", base, "--data", rows, "--out", store, *words, says=says)
         assert not store.exists()

@@ -36,7 +36,7 @@ RECORDS = {"row-7311": "Mira Oldfield lives at 14 Heron Lane.", "row-7312": "Mir
 ARTEFACTS = {"model.safetensors": b"weights after", "tokenizer.json": b"words"}
 BEFORE = b"weights before"
 CLAIMS = {
-    "retrain-equal": retrain_equal("the adapter", shards=4),
+    "retrain-equal": retrain_equal("the adapter", {"shards": 4}),
     "influence-free": influence_free("the adapter"),
     "certified": indistinguishable("the head", {"epsilon": 0.5, "delta": 1e-5}, "the loss is strongly convex."),
     "empirical": EMPIRICAL,

@@ -17,7 +17,8 @@ Policy = Annotated[
     str, typer.Option(help="record: these alone; exact: also what says the same; near: also what nearly does")
 ]
 Base = Annotated[str, typer.Option("--base", help="the base model, where it has moved")]
-Workers = Annotated[int, typer.Option(help="processes that train shards side by side")]
+Executor = Annotated[str, typer.Option(help="who trains shards: inline, processes, or ray (extra [ray])")]
+Workers = Annotated[int, typer.Option(help="of the executor, where it has several")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 
 
@@ -38,7 +39,8 @@ def train(
     lora_alpha: Annotated[float, typer.Option(help="the adapter's scale times its rank")] = 32.0,
     lr: Annotated[float, typer.Option(help="the rate, which falls to a tenth")] = 1e-3,
     weight: Annotated[float, typer.Option(help="times the mean of the shards is released")] = 1.0,
-    workers: Workers = 1,
+    executor: Executor = "inline",
+    workers: Workers = 2,
     device: Device = "",
 ) -> None:
     """Train MODEL in shards and slices, so that records can be deleted from it exactly."""
@@ -54,6 +56,7 @@ def train(
         Schooling(tune, rank, lora_alpha, lr),
         weight=weight,
         device=device,
+        executor=executor,
         workers=workers,
         say=say,
     )
@@ -74,7 +77,8 @@ def delete(
         typer.Option("--at-once", help="serve what never read the rows and stop; without ids, the command goes on"),
     ] = False,
     base: Base = "",
-    workers: Workers = 1,
+    executor: Executor = "inline",
+    workers: Workers = 2,
     device: Device = "",
 ) -> None:
     """Delete records from STORE: a release that never read them, the rebuild, and a certificate.
@@ -84,7 +88,9 @@ def delete(
     from unteach.service import desk
 
     asked = desk.Asked(_listed(ids), subject, forget, policy)
-    for line in desk.delete(store, asked, at_once=at_once, base=base, device=device, workers=workers, say=say):
+    for line in desk.delete(
+        store, asked, at_once=at_once, base=base, device=device, executor=executor, workers=workers, say=say
+    ):
         out.print(line, markup=False)
 
 

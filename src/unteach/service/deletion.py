@@ -16,12 +16,12 @@ from unteach.data.fold import fold
 from unteach.data.near import first_near, index
 from unteach.lm.fingerprint import digest, fingerprint
 from unteach.lm.model import LM
-from unteach.methods.exact.shards.nodes import Build, Node, feeding, laid_out, merkle, missing, named, parted
+from unteach.methods.exact.shards.nodes import Build, Node, laid_out, merkle, missing, named, parted
 from unteach.methods.exact.shards.shardplan import digest_of
 from unteach.methods.exact.shards.stage import LMTrainer
 from unteach.schema import InputError, Record
 from unteach.service.cost import Cost, cost
-from unteach.service.executors import Job, trained
+from unteach.service.executors import Executor, Job, trained
 from unteach.service.releases import point, release
 from unteach.service.shredding import shred
 from unteach.service.store import Store, check_base, now
@@ -45,6 +45,7 @@ class Desk:
     store: Store
     lm: LM
     say: Say = field(default=lambda _: None)
+    executor: Executor = "inline"
     workers: int = 1
 
     def __post_init__(self) -> None:
@@ -73,7 +74,7 @@ def train(desk: Desk) -> Cost:
     build = desk.build(records)
     todo = missing(build, desk.store)
     price = cost(desk.store, build, todo)
-    complete(desk, build, records)
+    complete(desk, build)
     ends = _ends(desk, build, records)
     release(desk.store, desk.trainer, ends, "retrain-equal", desk.root(records), "training")
     return price
@@ -175,19 +176,15 @@ def closure(records: Sequence[Record], gone: Sequence[Record], policy: Policy) -
     return [r for r in others if any(True for _ in first_near(found, [fold(f"{r.prompt} {r.answer}")]))]
 
 
-def complete(desk: Desk, build: Build, records: Sequence[Record]) -> None:
-    """Train what is missing of a build into the store, each shard by itself."""
-    store, parts = desk.store, parted(desk.store.plan, records)
-    jobs = []
+def complete(desk: Desk, build: Build) -> None:
+    """Train what is missing of a build of the store's living records into it, each shard by itself."""
+    store, jobs = desk.store, []
+    found = fingerprint(desk.lm.device)
     for shard in sorted({n.shard for n in missing(build, store)}):
         todo = missing({shard: build[shard]}, store)
-        stages = tuple(
-            (n, tuple(store.plan.steps(shard, n.stage, feeding(store.plan, parts.get(shard, ()), n.stage))))
-            for n in todo
-        )
         parent = store.blob_of(todo[0].parent) if todo[0].parent else ""
-        jobs.append(Job(store.place, store.settings, fingerprint(desk.lm.device), parent, stages))
-    trained(store, desk.lm, jobs, desk.workers, desk.say)
+        jobs.append(Job(store.place, shard, found, parent, tuple(todo)))
+    trained(store, desk.lm, jobs, desk.executor, desk.workers, desk.say)
 
 
 def _gone(desk: Desk, request: str) -> tuple[tuple[Record, ...], list[Record]]:
@@ -268,7 +265,7 @@ def _build(desk: Desk, request: str) -> Mapping[str, Any]:
     records = desk.store.alive()
     build = desk.build(records)
     began = perf_counter()
-    complete(desk, build, records)
+    complete(desk, build)
     for chain in build.values():
         for node in chain:
             if desk.store.get(node.id) is None:

@@ -17,6 +17,7 @@ from unteach.service import deletion
 from unteach.service.certifying import certify
 from unteach.service.cost import Cost, cost
 from unteach.service.deletion import POLICIES, Desk, advance, closure, open_requests, receive, subject_ids
+from unteach.service.executors import EXECUTORS, Executor
 from unteach.service.store import Settings, Store, create, opened
 
 Say = Callable[[str], None]
@@ -66,16 +67,17 @@ class Asked:
 
 def train(
     model: str, data: str, into: Path, parts: Parts, school: Schooling, *, weight: float = 1.0, device: str = "",
-    workers: int = 1, say: Say = lambda _: None,
+    executor: str = "inline", workers: int = 2, say: Say = lambda _: None,
 ) -> list[str]:  # fmt: skip
     """Make a store of a model and records, and train it; a store whose training was stopped goes on."""
+    how = _executor(executor, workers)
     lm = load(model, device=device)
     if not (into / "store.json").is_file():
         records = read(data).records
         plan = parts.plan(len(records))
         create(into, Settings(_whole(model), lm.digest(), plan, school, weight, device), records).close()
     with opened(into) as store:
-        desk = Desk(store, lm, say, workers)
+        desk = Desk(store, lm, say, how, workers)
         price = deletion.train(desk)
         records_in = len(store.alive())
         return [
@@ -86,11 +88,11 @@ def train(
 
 
 def delete(
-    place: Path, asked: Asked, *, at_once: bool = False, base: str = "", device: str = "", workers: int = 1,
-    say: Say = lambda _: None,
+    place: Path, asked: Asked, *, at_once: bool = False, base: str = "", device: str = "",
+    executor: str = "inline", workers: int = 2, say: Say = lambda _: None,
 ) -> list[str]:  # fmt: skip
     """Take in a request, unless nothing is asked for, and bring all open ones to their end."""
-    with _desk(place, base, device, workers, say) as desk:
+    with _desk(place, base, device, say, _executor(executor, workers), workers) as desk:
         if not asked.nothing:
             receive(desk, asked.of(desk.store), deletion.policy(asked.policy))
         requests = open_requests(desk.store)
@@ -120,7 +122,7 @@ def _brought(desk: Desk, request: str, *, at_once: bool) -> Iterator[str]:
 
 def plan(place: Path, asked: Asked, *, base: str = "", device: str = "") -> list[str]:
     """The price of a deletion; nothing is changed."""
-    with _desk(place, base, device, 1, lambda _: None) as desk:
+    with _desk(place, base, device, lambda _: None) as desk:
         records = desk.store.alive()
         if asked.nothing:
             return [_stands(desk.store, records)]
@@ -157,10 +159,19 @@ def _priced(price: Cost) -> str:
     return f"{price.stages} stages, {price.records} records of steps{less}, {took}"
 
 
+def _executor(name: str, workers: int) -> Executor:
+    if workers < 1:
+        raise InputError("--workers must be at least 1")
+    found = next((e for e in EXECUTORS if e == name), None)
+    if found is None:
+        raise InputError(f"there is no such executor; choose {', '.join(EXECUTORS)}")
+    return found
+
+
 @contextmanager
-def _desk(place: Path, base: str, device: str, workers: int, say: Say) -> Iterator[Desk]:
+def _desk(place: Path, base: str, device: str, say: Say, how: Executor = "inline", workers: int = 1) -> Iterator[Desk]:
     with opened(place) as store:
-        yield Desk(store, _base(store, base, device), say, workers)
+        yield Desk(store, _base(store, base, device), say, how, workers)
 
 
 def _base(store: Store, base: str, device: str) -> LM:

@@ -1,4 +1,7 @@
-"""Who trains the stages of a build: this process, or several, a shard each. All write the same bytes."""
+"""Who trains the stages of a build: this process, several, or a Ray cluster, a shard each. All write the same bytes.
+
+No record travels: a worker reads what it trains on from the store, for what a queue is given it keeps.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -7,50 +10,56 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter
+from typing import Any, Literal
 
 import torch
 
 from unteach.lm.fingerprint import check_same, fingerprint
 from unteach.lm.load import load
 from unteach.lm.model import LM
-from unteach.methods.exact.shards.nodes import Node
-from unteach.methods.exact.shards.shardplan import Step
+from unteach.methods.exact.shards.nodes import Node, feeding, parted
 from unteach.methods.exact.shards.stage import LMTrainer, Tensors
-from unteach.service.blobs import Blobs
-from unteach.service.store import Settings, Store
+from unteach.schema import InputError
+from unteach.service.store import Store, looked_into
+
+Executor = Literal["inline", "processes", "ray"]
+EXECUTORS: tuple[Executor, ...] = ("inline", "processes", "ray")
+RETRIES = 3
 
 
 @dataclass(frozen=True)
 class Job:
-    """The stages of one shard that are missing, each with its steps; `parent` is the blob that the first goes on from."""
+    """The stages of one shard that are missing; `parent` is the blob that the first goes on from."""
 
     place: Path
-    settings: Settings
+    shard: int
     found: dict[str, str]  # the fingerprint that the stages are named by
     parent: str
-    stages: tuple[tuple[Node, tuple[Step, ...]], ...]
-
-    def __repr__(self) -> str:
-        return f"Job({len(self.stages)} stages)"
+    stages: tuple[Node, ...]
 
 
 Made = tuple[Node, str, float]  # a stage, its blob, the seconds that it took
 
 
-def run(job: Job, base: LM) -> Iterator[Made]:
+def run(job: Job, store: Store, base: LM) -> Iterator[Made]:
     """Train the stages of a shard one after another; blobs are written, the database is left to the caller."""
     check_same(fingerprint(base.device), job.found)
-    trainer, blobs = LMTrainer(base, job.settings.plan, job.settings.school), Blobs(job.place / "blobs")
-    parent: Tensors | None = blobs.get(job.parent) if job.parent else None
-    for node, steps in job.stages:
+    plan, records = store.plan, parted(store.plan, store.alive()).get(job.shard, ())
+    trainer = LMTrainer(base, plan, store.settings.school)
+    parent: Tensors | None = store.blobs.get(job.parent) if job.parent else None
+    for node in job.stages:
         began = perf_counter()
-        parent = trainer.train(parent, steps)
-        yield node, blobs.put(parent), perf_counter() - began
+        parent = trainer.train(parent, plan.steps(job.shard, node.stage, feeding(plan, records, node.stage)))
+        yield node, store.blobs.put(parent), perf_counter() - began
 
 
 def alone(job: Job) -> list[Made]:
     """The same in a process of its own, which opens the base once."""
-    return list(run(job, _base(job.settings.base, job.settings.device, int(job.found["threads"]))))
+    store = looked_into(job.place)
+    try:
+        return list(run(job, store, _base(store.settings.base, store.settings.device, int(job.found["threads"]))))
+    finally:
+        store.close()
 
 
 @cache
@@ -66,10 +75,41 @@ def in_processes(jobs: Sequence[Job], workers: int) -> Iterator[Iterable[Made]]:
             yield done.result()
 
 
-def trained(store: Store, lm: LM, jobs: Sequence[Job], workers: int, say: Callable[[str], None]) -> None:
+def in_ray(jobs: Sequence[Job], workers: int) -> Iterator[Iterable[Made]]:
+    """The same on the Ray cluster that is running, or on one of so many workers here; a worker that dies is replaced.
+
+    Ray sets the number of OpenMP threads by itself, so a job sets its own. All workers must see the folder of the store.
+    """
+    ray = _ray()
+    mine = not ray.is_initialized()
+    if mine:
+        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    try:
+        task = ray.remote(num_cpus=1, max_retries=RETRIES)(alone)
+        pending = [task.remote(job) for job in jobs]
+        while pending:
+            (done,), pending = ray.wait(pending)
+            yield ray.get(done)
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise InputError("--executor ray needs Ray; pip install 'unteach[ray]', or choose processes") from None
+    return ray
+
+
+def trained(store: Store, lm: LM, jobs: Sequence[Job], how: Executor, workers: int, say: Callable[[str], None]) -> None:
     """Run all jobs, and enter what they made, stage by stage."""
-    many = workers > 1 and len(jobs) > 1
-    made: Iterator[Iterable[Made]] = in_processes(jobs, workers) if many else (run(job, lm) for job in jobs)
+    made: Iterator[Iterable[Made]]
+    if how == "inline" or not jobs:
+        made = (run(job, store, lm) for job in jobs)
+    else:
+        made = {"processes": in_processes, "ray": in_ray}[how](jobs, workers)
     for stages in made:
         for node, blob, seconds in stages:
             store.enter(node, blob, seconds)

@@ -47,7 +47,7 @@ def a_case(seed: int) -> tuple[ShardPlan, Schooling, list[Record], list[list[str
     records = [row(dice, n, 5) for n in range(dice.randint(4, 8))]
     gone = dice.sample([r.id for r in records], dice.randint(1, len(records) - 1))
     cut = dice.randint(0, len(gone))
-    school = replace(SMALL, tune=dice.choice(["lora", "full"]))
+    school = replace(SMALL, tune=dice.choice(["lora", "full", "full"]))
     return plan, school, records, [part for part in (gone[:cut], gone[cut:]) if part]
 
 
@@ -253,9 +253,9 @@ def test_sisa_learns() -> None:
     assert after.gather(1, targets).mean() > before.gather(1, targets).mean() + 1
     told = SISA(plan, Schooling(tune="full", lr=1e-2)).release(state)
     assert -nats(told, records) > before.gather(1, targets).mean() + 1
-    one = Ensemble(lm, told.members[:1])
+    one = Ensemble(lm, told.members[:1]).generate(records[:3], 4)
     with told.members[0].on(lm):
-        assert one.generate(records[:3], 4) == lm.generate(records[:3], 4)
+        assert one == lm.generate(records[:3], 4)
 
 
 def test_sisaa_leaves_the_trunk_alone() -> None:
