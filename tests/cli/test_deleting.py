@@ -84,6 +84,22 @@ def test_the_price_is_said_beforehand_and_is_right(base: Path, rows: Path, tmp_p
     assert f"rebuilt: {records} records of steps" in said("delete", store, "--ids", one)
 
 
+def test_a_model_from_elsewhere_is_told_every_way_and_what_would_stay_behind(base: Path, rows: Path) -> None:
+    worlds.adapter(base, base.parent / "adapter")
+    quantised = base.parent / "small"
+    quantised.mkdir()
+    (quantised / "config.json").write_text(json.dumps({"_name_or_path": str(base), "quantization_config": {}}))
+    (base.parent / "base.gguf").touch()
+    told = said("plan", base, "--forget", rows, "--retain", rows)
+    assert [line.split(" (")[0] for line in told.splitlines()[:4]] == [
+        "retrain without the rows", "rebuild a shard", "forget and audit", "suppress at inference"
+    ]  # fmt: skip
+    for child in ("adapter: an adapter on it", "small: made of it, quantised", "base.gguf: an export"):
+        assert f"left behind: {child}" in told
+    assert "drop the adapter (exact, influence-free)" in said("plan", base.parent / "adapter", "--forget", rows)
+    failed("plan", base, "--ids", "a", says="taken for a model; give --forget")
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -109,6 +109,20 @@ def nodes_of(store) -> set[str]:  # type: ignore[no-untyped-def]
     return {n for (n,) in store.db.execute("SELECT id FROM nodes")}
 
 
+def test_requests_that_were_priced_side_by_side_leave_no_stage_that_either_fed(place: Path) -> None:
+    with opened(place) as store:
+        desk = Desk(store, micro())
+        requests = [receive(desk, [i], "record") for i in ("person-1", "person-10")]
+        for request in requests:
+            advance(desk, request, until="planned")
+        for request in requests:
+            advance(desk, request)
+        clean = {n.id for chain in desk.build(store.alive()).values() for n in chain}
+        assert nodes_of(store) == clean
+        served = {b for (b,) in store.db.execute("SELECT blob FROM releases WHERE retired IS NULL")}
+        assert {f.name for f in (place / "blobs").iterdir()} == served | {store.blob_of(n) for n in clean}
+
+
 def test_duplicates_go_with_a_record_where_that_is_asked_for() -> None:
     records = rows()
     first = [records[0]]

@@ -97,19 +97,23 @@ def delete(
 @app.command("plan")
 @command("plan", tested_by="test_the_price_is_said_beforehand_and_is_right")
 def plan(
-    store: Store,
+    store: Annotated[str, typer.Argument(metavar="STORE|MODEL", help="a store, or a model that was trained elsewhere")],
     ids: Ids = "",
     subject: Subject = "",
     forget: Forget = "",
     policy: Policy = "exact",
+    retain: Annotated[str, typer.Option(help="of a model: the rows that stay, all that it was trained on")] = "",
     base: Base = "",
     device: Device = "",
 ) -> None:
-    """Say what deleting records from STORE would take, and what it would leave; nothing is changed."""
+    """Say what deleting records would take, and what it would leave; nothing is changed.
+
+    Of a STORE the price of the rebuild; of a MODEL every way there is, with its class.
+    """
     from unteach.service import desk
 
     asked = desk.Asked(_listed(ids), subject, forget, policy)
-    for line in desk.plan(store, asked, base=base, device=device):
+    for line in desk.plan(store, asked, retain=retain, base=base, device=device):
         out.print(line, markup=False)
 
 

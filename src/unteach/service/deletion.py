@@ -192,7 +192,8 @@ def _gone(desk: Desk, request: str) -> tuple[tuple[Record, ...], list[Record]]:
     rids = set(rids_of(desk.store, request))
     owners = set(desk.store.owners(rids).values())
     alive = {desk.store.rid(r.id): r for r in desk.store.alive()}
-    mine = {k: r for o in owners for r in desk.store.vault.get(o) if (k := desk.store.rid(r.id)) in rids}
+    held = [o for o in owners if desk.store.vault.holds(o)]  # a killed shredding may have destroyed some
+    mine = {k: r for o in held for r in desk.store.vault.get(o) if (k := desk.store.rid(r.id)) in rids}
     return tuple(sorted((alive | mine).values(), key=lambda r: r.id)), list(mine.values())
 
 
@@ -292,4 +293,8 @@ def _release(desk: Desk, request: str) -> Mapping[str, Any]:
 def _shred(desk: Desk, request: str) -> Mapping[str, Any]:
     """Destroy the stages that the rows fed, releases that were made of them, and the rows."""
     rids = set(rids_of(desk.store, request))
-    return shred(desk.store, rids, set(notes_of(desk.store, request)["touched"]))
+    fed = {
+        *notes_of(desk.store, request)["touched"],
+        *_fed_by(desk, request),
+    }  # another rebuild may have read them since
+    return shred(desk.store, rids, fed)

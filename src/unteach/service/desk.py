@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 
 from unteach.data.read import read
+from unteach.edit.plan import Plan
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.methods.exact.shards.nodes import missing
@@ -14,12 +15,14 @@ from unteach.methods.exact.shards.shardplan import ShardPlan
 from unteach.methods.exact.shards.stage import Schooling
 from unteach.schema import InputError, Record
 from unteach.service import deletion
+from unteach.service.advice import children, ways
 from unteach.service.certifying import certify
 from unteach.service.cost import Cost, cost
 from unteach.service.deletion import POLICIES, Desk, advance, closure, open_requests, receive, subject_ids
 from unteach.service.executors import EXECUTORS, Executor
 from unteach.service.store import Settings, Store, create, opened
 
+STORE = "store.json"
 Say = Callable[[str], None]
 
 
@@ -72,7 +75,7 @@ def train(
     """Make a store of a model and records, and train it; a store whose training was stopped goes on."""
     how = _executor(executor, workers)
     lm = load(model, device=device)
-    if not (into / "store.json").is_file():
+    if not (into / STORE).is_file():
         records = read(data).records
         plan = parts.plan(len(records))
         create(into, Settings(_whole(model), lm.digest(), plan, school, weight, device), records).close()
@@ -120,8 +123,20 @@ def _brought(desk: Desk, request: str, *, at_once: bool) -> Iterator[str]:
     yield f"certificate: {certify(desk, request)}"
 
 
-def plan(place: Path, asked: Asked, *, base: str = "", device: str = "") -> list[str]:
-    """The price of a deletion; nothing is changed."""
+def plan(place: str, asked: Asked, *, retain: str = "", base: str = "", device: str = "") -> list[str]:
+    """The price of a deletion from a store, or the ways there are for a model; nothing is changed."""
+    if (Path(place) / STORE).is_file():
+        return _planned(Path(place), asked, base, device)
+    if not asked.forget:
+        raise InputError(f"{place}: not a store, so it is taken for a model; give --forget FILE with the rows")
+    lm = load(place, base=base or None, device=device)
+    kept = read(retain).records if retain else ()
+    found = [str(way) for way in ways(lm, Path(place), read(asked.forget).records, kept, Plan())]
+    left = [f"left behind: {child}" for child in children(Path(place))]
+    return [*found, *(left or ["left behind: nothing was found beside it; look for copies elsewhere"])]
+
+
+def _planned(place: Path, asked: Asked, base: str, device: str) -> list[str]:
     with _desk(place, base, device, lambda _: None) as desk:
         records = desk.store.alive()
         if asked.nothing:

@@ -1,6 +1,5 @@
 """Destroying what deleted rows fed: stages, merges of them, and the rows themselves. All of it can be done twice."""
 
-import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -9,8 +8,8 @@ from unteach.service.store import Store, now
 
 
 def shred(store: Store, rids: Collection[str], touched: Collection[str]) -> Mapping[str, Any]:
-    """Destroy the stages `touched`, every retired release made of one, and the sealed rows; say how much that was."""
-    blobs = _releases(store, touched)
+    """Destroy the stages `touched`, every release that is no longer served, and the sealed rows; say how much that was."""
+    blobs = _releases(store)
     rows = store.db.execute("SELECT id, blob FROM nodes").fetchall()
     blobs |= {blob for node, blob in rows if node in touched}
     needed = {blob for node, blob in rows if node not in touched}
@@ -23,18 +22,16 @@ def shred(store: Store, rids: Collection[str], touched: Collection[str]) -> Mapp
     return {"destroyed": gone, "keys": subjects, "key_destroyed": now()}
 
 
-def _releases(store: Store, touched: Collection[str]) -> set[str]:
-    """The blobs of retired releases that were made of such stages; their folders are destroyed."""
+def _releases(store: Store) -> set[str]:
+    """The blobs of all releases that are no longer served; their folders are destroyed."""
     found = set()
-    rows = store.db.execute("SELECT number, blob, nodes FROM releases WHERE retired IS NOT NULL").fetchall()
-    for number, blob, nodes in rows:
-        if set(json.loads(nodes)) & set(touched):
-            found.add(blob)
-            place = store.place / "releases" / f"{number:06d}"
-            for file in sorted(place.iterdir()) if place.is_dir() else ():
-                destroy(file)
-            if place.is_dir():
-                place.rmdir()
+    for number, blob in store.db.execute("SELECT number, blob FROM releases WHERE retired IS NOT NULL").fetchall():
+        found.add(blob)
+        place = store.place / "releases" / f"{number:06d}"
+        for file in sorted(place.iterdir()) if place.is_dir() else ():
+            destroy(file)
+        if place.is_dir():
+            place.rmdir()
     return found
 
 

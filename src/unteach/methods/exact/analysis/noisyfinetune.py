@@ -1,5 +1,6 @@
 """Noise until the start no longer matters, then learning what is to stay: certified, and dear."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil, isfinite, log, sqrt
@@ -23,11 +24,11 @@ from unteach.schema import Guarantee, GuaranteeKind, InputError, Need, Record, R
 
 ASSUMPTIONS = (
     "an experimental method; the weights outside those that were trained never depended on the rows; training without "
-    "them is followed by the same noisy steps; the key of the noise is known to nobody, and its pseudo-random numbers, "
+    "them is followed by the same noisy steps; the noise is known to nobody, and its pseudo-random numbers, "
     "rounded to floats, are as good as normal ones; the records to keep were chosen without looking at the rows."
 )
 UNKEYED = (
-    "The noise was drawn from a number that anybody can guess, so that no bound holds; give 'key' for one. What is left "
+    "The noise was drawn from a number that is no secret, so that no bound holds; set 'secret' for one. What is left "
     "was not bounded: measure it."
 )
 
@@ -45,11 +46,12 @@ class NoisyFinetune:
     divergences of Feldman et al. 2018, arXiv:1808.06651. Weights are measured from 0, gains of norms from 1. `trained`
     says into which weights the rows may have gone (full, or layers such as 3-5): all of those are noised.
 
-    Certified only with a secret `key`, and experimental: the noise on each weight is as large as C0, the length of all
-    weights together, so that next to nothing of the model is left, and `plan` must teach it anew from the retain rows.
-    It pays where the rows went into few weights. Needs forget and retain rows; forget rows are never looked at.
+    Certified only with `secret` noise, which nobody can draw again, and experimental: the noise on each weight is as
+    large as C0, the length of all weights together, so that next to nothing of the model is left, and `plan` must teach
+    it anew from the retain rows. It pays where the rows went into few weights. Needs forget and retain rows; forget rows
+    are never looked at.
 
-    Example: ``NoisyFinetune(trained="3-5", epsilon=4.0, key="...")(lm, request)``.
+    Example: ``NoisyFinetune(trained="3-5", epsilon=4.0, secret=True)(lm, request)``.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"forget", "retain"})
@@ -62,7 +64,7 @@ class NoisyFinetune:
     clip: float = 1.0
     lr: float = 1e-3
     batch_size: int = 8
-    key: str = field(default="", repr=False)
+    secret: bool = False
     plan: Plan = field(default_factory=lambda: Plan(tune="full", epochs=30, lr=1e-3))
 
     def __post_init__(self) -> None:
@@ -104,11 +106,12 @@ class NoisyFinetune:
         centre = {n: torch.full_like(w, w.dim() == 1 and n.endswith("weight")).float() for n, w in weights.items()}
         apart = clipped({n: w.float() - centre[n] for n, w in weights.items()}, self.bound)
         now = {n: centre[n] + a for n, a in apart.items()}
+        key = secrets.token_hex(16) if self.secret else self.plan.seed
         for step in range(self.steps):
             order = sorted(rows, key=lambda r: draw(self.plan.seed, "noisyfinetune", step, r.id))
             slope = clipped(_slope(lm, order[: self.batch_size], now, weights), self.clip)
             for name, w in now.items():
-                drawn = noise(w, draw(self.key or self.plan.seed, "noisyfinetune", step, name))
+                drawn = noise(w, draw(key, "noisyfinetune", step, name))
                 now[name] = w - self.lr * slope[name] + self.scale * drawn
         return {n: w.to(weights[n].dtype) for n, w in now.items()}
 
@@ -117,7 +120,7 @@ class NoisyFinetune:
             "epsilon": self.epsilon, "delta": self.delta, "rho": allowed(self.epsilon, self.delta),
             "scale": self.scale, "steps": float(self.steps), "bound": self.bound, "clip": self.clip, "lr": self.lr,
         }  # fmt: skip
-        if self.key:
+        if self.secret:
             return indistinguishable("the edited model", numbers, ASSUMPTIONS)
         return Guarantee("empirical", claim=UNKEYED)
 
