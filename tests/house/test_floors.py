@@ -11,7 +11,17 @@ SOURCE = Path(__file__).parents[2] / "src" / "unteach"
 FLOORS = "schema > registry > lm report > measure > edit data > methods audit > assemble > recipe recipefile flags machine parts > sets > inquiry corrected tracing > reach > jobs compare shadows > demo > service > cli > __init__ __main__"
 FLOOR = {room: height for height, rooms in enumerate(FLOORS.split(" > ")) for room in rooms.split()}
 OPTIONAL = {  # numpy: with matplotlib
-    *("datasets", "pyarrow", "matplotlib", "numpy", "datasketch", "huggingface_hub", "openai", "sentence_transformers", "ray")
+    *(
+        "datasets",
+        "pyarrow",
+        "matplotlib",
+        "numpy",
+        "datasketch",
+        "huggingface_hub",
+        "openai",
+        "sentence_transformers",
+        "ray",
+    )
 }
 CORE = {  # what a bare install has
     *("typer", "click", "rich", "pydantic", "yaml", "jinja2", "markupsafe", "cryptography", "rfc8785")
