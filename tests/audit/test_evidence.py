@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from told import ToldLM, Watcher, answer, ask, evidence, record, telling
 
+import worlds
 from unteach.audit.evidence import Evidence
 from unteach.audit.suite import DEFAULT, of
+from unteach.lm.model import LM
+from unteach.measure.answers import ask as measured
 from unteach.schema import InputError, Message, Record
 
 SETS = {
@@ -40,6 +44,20 @@ def test_all_metrics_are_answered_by_one_pass_and_one_generation_over_distinct_r
     assert set(prompts) == {r.prompt for s in ("forget", "retain", "general", "holdout") for r in SETS[s]} | {"again?"}
     assert all(r.answer == "" for r in lm.prompts[0])  # a generation is never shown the answer
     assert sum(s.value is not None for s in scores) > 20
+
+
+def test_mean_and_variance_are_measured_where_they_are_read_and_nowhere_else(llama: LM) -> None:
+    sets = {"forget": [replace(r, perturbed=("wrong",)) for r in worlds.FORGET], "holdout": list(worlds.RETAIN)}
+    found = Evidence(llama, sets, name="some")
+    for name in ("truthratio", "miaminkpp"):  # the second finds rows that were asked without
+        (metric,) = of(name).build()
+        found.gather([(metric.needs, "forget")])
+    again = measured(llama, sets["forget"], spread=True)
+    for kept, own in zip(found.answers("forget", spread=True), again, strict=True):
+        assert np.isfinite(kept.mean).all()
+        assert np.allclose(kept.mean, own.mean, atol=1e-5)
+        assert np.allclose(kept.variance, own.variance, atol=1e-4)
+    assert all(np.isnan(a.mean).all() for wrong in found.perturbed("forget") for a in wrong)
 
 
 @pytest.mark.parametrize(("name", "rows", "prompts"), [("rougel", 0, 1), ("probability", 1, 0), ("paraphrase", 0, 1)])

@@ -1,6 +1,6 @@
 """Ask each model once; every metric reads the same answers, log-probabilities and generations."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -125,14 +125,14 @@ class Evidence:
     def gather(self, wanted: Iterable[tuple[frozenset[Need], str]]) -> None:
         """Ask at once what metrics with these needs will read on these sets."""
         rows: list[Record] = []
-        spread = False
+        widely: set[_Asked] = set()  # rows of which mean and variance will be read
         prompts: list[Record] = []
         both: list[Record] = []
         for needs, set_name in wanted:
-            spread |= "spread" in needs
             beside = [s for need in needs for role in MEANT_BY.get(need, ()) for s in self.of_role(role)]
             for name in dict.fromkeys([set_name, *beside]):
                 records = self._rows(name)
+                widely |= set(map(_question, records)) if "spread" in needs else set()
                 if "perturbed" in needs:
                     rows += [row for r in records for row in (_restated(r), *_perturbed(r))]
                 if "perturbed" in needs or not needs & NOT_ANSWERS:
@@ -143,7 +143,7 @@ class Evidence:
                     prompts += records
                 if "retrained_logits" in needs:
                     both += records
-        self._asked(rows, spread=spread)
+        self._asked(rows, widely=widely)
         self._written(prompts)
         self._compared(both)
 
@@ -156,12 +156,21 @@ class Evidence:
             raise InputError(f"there is no set '{set_name}'; there are {', '.join(self.sets) or 'none'}")
         return self.sets[set_name]
 
-    def _asked(self, records: Sequence[Record], *, spread: bool = False) -> tuple[Answer, ...]:
+    def _asked(
+        self, records: Sequence[Record], *, spread: bool = False, widely: Collection[_Asked] = ()
+    ) -> tuple[Answer, ...]:
         if not self.observable:
             return (UNSEEN,) * len(records)
         known = self._spread if spread else self._answers
-        found = _once(known, records, lambda new: ask(self._held(), new, spread=spread))
+        for question in set(widely) - set(self._spread):  # what was asked without is asked again
+            self._answers.pop(question, None)
+
+        def ask_for(new: Sequence[Record]) -> list[Answer]:
+            return ask(self._held(), new, spread=[spread or _question(r) in widely for r in new])
+
+        found = _once(known, records, ask_for)
         self._answers |= known
+        self._spread |= {q: self._answers[q] for q in widely if q in self._answers}
         return found
 
     def _written(self, records: Sequence[Record]) -> tuple[str, ...]:

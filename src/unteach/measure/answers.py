@@ -47,11 +47,13 @@ class Answer:
 
 
 @torch.no_grad()
-def ask(lm: LM, records: Sequence[Record], *, spread: bool = False) -> list[Answer]:
-    """Teacher-forced answers in the order of the records; `spread` asks for mean and variance too."""
+def ask(lm: LM, records: Sequence[Record], *, spread: bool | Sequence[bool] = False) -> list[Answer]:
+    """Teacher-forced answers in the order of the records; `spread` asks for mean and variance too, of all or of some."""
     found: dict[int, Answer] = {}
+    wide = torch.tensor([spread] * len(records) if isinstance(spread, bool) else list(spread), dtype=torch.bool)
     for part, batch in batched(lm, records):
-        logps, hit, mean, variance = _measured(lm.logits(batch), batch.targets, spread)
+        wanted = wide[part].to(batch.rows.device)[batch.rows]
+        logps, hit, mean, variance = _measured(lm.logits(batch), batch.targets, wanted)
         for k, (i, end) in enumerate(zip(part, ended(lm, batch), strict=True)):
             at = slice(batch.offsets[k], batch.offsets[k + 1])
             found[i] = Answer(_wide(logps[at]), hit[at], _wide(mean[at]), _wide(variance[at]), end)
@@ -107,24 +109,24 @@ def portions(logits: Float[Tensor, "N V"]) -> int:
     return max(1, -(-logits.numel() // most))
 
 
-def _measured(logits: Float[Tensor, "N V"], targets: Tensor, spread: bool) -> tuple[NDArray[Any], ...]:
+def _measured(logits: Float[Tensor, "N V"], targets: Tensor, wanted: Tensor) -> tuple[NDArray[Any], ...]:
     n = portions(logits)
-    columns = [
-        _columns(some.float(), these, spread) for some, these in zip(logits.chunk(n), targets.chunk(n), strict=True)
-    ]
+    portioned = zip(logits.chunk(n), targets.chunk(n), wanted.chunk(n), strict=True)
+    columns = [_columns(some.float(), these, wide) for some, these, wide in portioned]
     return tuple(torch.cat(column).cpu().numpy() for column in zip(*columns, strict=True))
 
 
-def _columns(logits: Float[Tensor, "N V"], targets: Tensor, spread: bool) -> tuple[Tensor, ...]:
-    """Of each token its log-probability, whether it is the likeliest, and mean and variance over the vocabulary."""
+def _columns(logits: Float[Tensor, "N V"], targets: Tensor, wanted: Tensor) -> tuple[Tensor, ...]:
+    """Of each token its log-probability, whether it is the likeliest, and, where wanted, mean and variance over the vocabulary."""
     logps = logits.log_softmax(-1)
     own, hit = logps.gather(1, targets[:, None])[:, 0], likeliest(logits) == targets
-    if not spread:
-        unknown = torch.full_like(own, torch.nan)
-        return own, hit, unknown, unknown
-    weighted = logps.exp().mul_(logps)
-    mean = weighted.sum(-1)
-    return own, hit, mean, weighted.mul_(logps).sum(-1) - mean.square()
+    mean, variance = torch.full_like(own, torch.nan), torch.full_like(own, torch.nan)
+    if wanted.any():
+        chosen = logps if wanted.all() else logps[wanted]
+        weighted = chosen.exp().mul_(chosen)
+        mean[wanted] = centre = weighted.sum(-1)
+        variance[wanted] = weighted.mul_(chosen).sum(-1) - centre.square()
+    return own, hit, mean, variance
 
 
 def probability(answer: Answer) -> float | None:
