@@ -76,6 +76,7 @@ def test_the_divergence_of_a_sampled_step_is_its_integral(order: int, share: flo
 @pytest.mark.parametrize(("share", "sigma", "steps"), [(0.01, 1.1, 1000), (0.1, 2.0, 100), (1.0, 20.0, 50)])
 def test_the_price_of_a_training_is_that_of_another_accountant(share: float, sigma: float, steps: int) -> None:
     from opacus.accountants.analysis import rdp  # here: it warns while it is imported
+
     curve = rdp.compute_rdp(q=share, noise_multiplier=sigma, steps=steps, orders=ORDERS)
     other, _ = rdp.get_privacy_spent(orders=ORDERS, rdp=curve, delta=1e-5)
     assert of_training(share, sigma, steps, 1e-5) == pytest.approx(other, rel=1e-6)
