@@ -48,7 +48,7 @@ def test_a_subject_is_deleted_from_the_command_line(base: Path, rows: Path, tmp_
     assert "2 records, 0 of them as duplicates" in first
     assert "influence-free" in first
     assert "certificate" not in first
-    done = said("delete", store)
+    done = said("delete", store, "--checkpoints", tmp_path / "elsewhere")
     assert "retrain-equal" in done
     (file,) = (store / "certificates").iterdir()
     assert verify.certificate(file.read_bytes(), keys.trusted(store / "issuer" / "key.pem.pub", "issuer"))
@@ -60,6 +60,8 @@ def test_a_subject_is_deleted_from_the_command_line(base: Path, rows: Path, tmp_
     assert "holds: rebuild" in said(
         "verify", file, "--key", store / "issuer" / "key.pem.pub", "--store", store, "--spot"
     )
+    key = store / "issuer" / "key.pem.pub"
+    went_well("verify", "--log", store, "--checkpoints", tmp_path / "elsewhere", "--key", key)
     failed("verify", file, "--key", store / "issuer" / "key.pem.pub", "--spot", says="give --store")
 
 

@@ -76,6 +76,9 @@ def delete(
         bool,
         typer.Option("--at-once", help="serve what never read the rows and stop; without ids, the command goes on"),
     ] = False,
+    checkpoints: Annotated[
+        Path | None, typer.Option(help="a second place for signed checkpoints of the ledger")
+    ] = None,
     base: Base = "",
     executor: Executor = "inline",
     workers: Workers = 2,
@@ -89,7 +92,15 @@ def delete(
 
     asked = desk.Asked(_listed(ids), subject, forget, policy)
     for line in desk.delete(
-        store, asked, at_once=at_once, base=base, device=device, executor=executor, workers=workers, say=say
+        store,
+        asked,
+        at_once=at_once,
+        base=base,
+        device=device,
+        executor=executor,
+        workers=workers,
+        checkpoints=checkpoints,
+        say=say,
     ):
         out.print(line, markup=False)
 

@@ -21,8 +21,8 @@ NOT_TESTED = (
 )
 
 
-def certify(desk: Desk, request: str) -> Path:
-    """Write and sign the certificate of a request whose rows are gone, and checkpoint the ledger."""
+def certify(desk: Desk, request: str, elsewhere: Path | None = None) -> Path:
+    """Write and sign the certificate of a request whose rows are gone, and checkpoint the ledger, `elsewhere` too."""
     store = desk.store
     place = folder(store.place / "certificates") / f"{request}.json"
     if state_of(store, request) == "certified" and place.is_file():
@@ -37,7 +37,9 @@ def certify(desk: Desk, request: str) -> Path:
     put(place, sign(said, key))
     if state_of(store, request) != "certified":
         reach(store, request, "certified", {"certificate": sha256(place.read_bytes()).hexdigest()})
-    ledger.checkpoint(store.db, folder(store.place / "checkpoints"), key, now())
+    for checkpoints in (store.place / "checkpoints", elsewhere):
+        if checkpoints is not None:
+            ledger.checkpoint(store.db, folder(checkpoints), key, now())
     return place
 
 

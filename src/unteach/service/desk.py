@@ -92,7 +92,7 @@ def train(
 
 def delete(
     place: Path, asked: Asked, *, at_once: bool = False, base: str = "", device: str = "",
-    executor: str = "inline", workers: int = 2, say: Say = lambda _: None,
+    executor: str = "inline", workers: int = 2, checkpoints: Path | None = None, say: Say = lambda _: None,
 ) -> list[str]:  # fmt: skip
     """Take in a request, unless nothing is asked for, and bring all open ones to their end."""
     with _desk(place, base, device, say, _executor(executor, workers), workers) as desk:
@@ -101,10 +101,10 @@ def delete(
         requests = open_requests(desk.store)
         if not requests:
             raise InputError("nothing is asked for and no request is open; give --ids, --subject or --forget")
-        return [line for request in requests for line in _brought(desk, request, at_once=at_once)]
+        return [line for request in requests for line in _brought(desk, request, at_once, checkpoints)]
 
 
-def _brought(desk: Desk, request: str, *, at_once: bool) -> Iterator[str]:
+def _brought(desk: Desk, request: str, at_once: bool, checkpoints: Path | None) -> Iterator[str]:
     advance(desk, request, until="planned")
     notes = deletion.notes_of(desk.store, request)
     count = len(deletion.rids_of(desk.store, request))
@@ -120,7 +120,7 @@ def _brought(desk: Desk, request: str, *, at_once: bool) -> Iterator[str]:
     yield f"rebuilt: {notes['trained']} records of steps in {notes['took']:.1f} s"
     yield f"served: {desk.store.current()}, which equals training without them (exact, retrain-equal)"
     yield f"destroyed: {len(notes['destroyed'])} artefacts, {notes['keys']} keys of subjects"
-    yield f"certificate: {certify(desk, request)}"
+    yield f"certificate: {certify(desk, request, checkpoints)}"
 
 
 def plan(place: str, asked: Asked, *, retain: str = "", base: str = "", device: str = "") -> list[str]:
