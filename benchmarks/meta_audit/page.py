@@ -27,8 +27,7 @@ def _words(found: FoundOut) -> Iterator[str]:
     yield "### Verdicts\n"
     yield (
         f"Each model is judged beside {BESIDE} references, one after another; cells are shares of those verdicts. *Beside "
-        "three references*, in the table above, is the word that two of three of them say. Wall minutes were taken beside "
-        "other work on the same two cores.\n"
+        "three references*, in the table above, is the word that two of three of them say.\n"
     )
     head = ["family", "models", *WORDS, "flagged without attacks"]
     yield _row(head)
