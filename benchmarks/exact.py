@@ -3,7 +3,7 @@
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, median
@@ -25,7 +25,8 @@ from unteach.methods.exact.shards.sisa import asked_together
 from unteach.methods.exact.shards.stage import Schooling
 from unteach.report.atomic import folder, put
 from unteach.schema import EMPIRICAL, Record
-from unteach.service.deletion import Desk, advance, notes_of, receive, train
+from unteach.service.deletion import Desk, advance, train
+from unteach.service.requests import notes_of, receive
 from unteach.service.store import Settings, create
 
 SUBJECTS, ROWS = 800, 20
@@ -67,7 +68,7 @@ def costs() -> list[Figure]:
     ]
 
 
-def corpus(risk) -> list[Record]:  # type: ignore[no-untyped-def]
+def corpus(risk: Callable[[random.Random], int]) -> list[Record]:
     """Subjects of as many rows each."""
     dice = random.Random(0)
     risks = [risk(dice) for _ in range(SUBJECTS)]
@@ -102,7 +103,7 @@ def service() -> list[Figure]:
         desk = Desk(store, lm)
         train(desk)
         for n, subject in enumerate(sorted({r.subject for r in rows if r.subject})[:BUILDS]):
-            request = receive(desk, [r.id for r in rows if r.subject == subject], "record")
+            request = receive(desk.store, [r.id for r in rows if r.subject == subject], "record")
             advance(desk, request, until="fenced")
             began = perf_counter()
             advance(desk, request, until="swapped")

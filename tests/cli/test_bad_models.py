@@ -250,7 +250,7 @@ def both(*damages: Damage) -> Damage:
 
 
 NO_RUN = "out: no readable run.json; name the folder given to `unteach forget --out`"
-BROKEN = "private/sealed: damaged, or sealed with another key; undo is no longer possible"
+BROKEN = "private/sealed: damaged, or sealed with another key; put back a whole copy"
 LOST = "out: its private part is gone .*; undo is no longer possible"
 
 RESULTS: dict[str, tuple[str, Damage, str]] = {

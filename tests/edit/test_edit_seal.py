@@ -56,7 +56,7 @@ def test_the_same_is_never_sealed_the_same(sealed: tuple[Path, bytes]) -> None:
     assert again.read_bytes() != path.read_bytes()
 
 
-REFUSED = "damaged, or sealed with another key; undo is no longer possible"
+REFUSED = "damaged, or sealed with another key; put back a whole copy"
 
 
 def test_every_changed_byte_is_noticed(sealed: tuple[Path, bytes]) -> None:

@@ -14,18 +14,9 @@ from unteach.methods.exact.shards.nodes import missing
 from unteach.schema import InputError
 from unteach.service import keys, ledger, verify
 from unteach.service.certifying import certify
-from unteach.service.deletion import (
-    Desk,
-    advance,
-    closure,
-    notes_of,
-    open_requests,
-    receive,
-    state_of,
-    subject_ids,
-    train,
-)
-from unteach.service.store import opened
+from unteach.service.deletion import Desk, advance, closure, train
+from unteach.service.requests import notes_of, open_requests, receive, state_of, subject_ids
+from unteach.service.store import Store, opened
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +32,7 @@ def place(trained: Path, tmp_path: Path) -> Path:
 def deleted(place: Path, ids: Sequence[str], policy: str = "record") -> tuple[str, dict]:
     with opened(place) as store:
         desk = Desk(store, micro())
-        request = receive(desk, ids, policy)
+        request = receive(store, ids, policy)
         advance(desk, request)
         certify(desk, request)
         return request, notes_of(store, request)
@@ -93,7 +84,7 @@ def test_a_release_that_never_read_the_rows_is_served_before_anything_is_trained
     with opened(place) as store:
         desk = Desk(store, micro())
         before = nodes_of(store)
-        request = receive(desk, ["person-4"], "record")
+        request = receive(store, ["person-4"], "record")
         advance(desk, request, until="swapped")
         assert nodes_of(store) == before
         edit = load_edit(store.current())
@@ -105,14 +96,14 @@ def test_a_release_that_never_read_the_rows_is_served_before_anything_is_trained
         assert load_edit(store.current()).guarantee.level == "retrain-equal"
 
 
-def nodes_of(store) -> set[str]:  # type: ignore[no-untyped-def]
+def nodes_of(store: Store) -> set[str]:
     return {n for (n,) in store.db.execute("SELECT id FROM nodes")}
 
 
 def test_requests_that_were_priced_side_by_side_leave_no_stage_that_either_fed(place: Path) -> None:
     with opened(place) as store:
         desk = Desk(store, micro())
-        requests = [receive(desk, [i], "record") for i in ("person-1", "person-10")]
+        requests = [receive(store, [i], "record") for i in ("person-1", "person-10")]
         for request in requests:
             advance(desk, request, until="planned")
         for request in requests:
@@ -146,6 +137,9 @@ def test_the_certificate_is_checked_by_whoever_has_the_public_key(place: Path) -
     trust = keys.trusted(place / "issuer" / "key.pem.pub", "issuer")
     said = verify.certificate((place / "certificates" / f"{request}.json").read_bytes(), trust)
     assert said.predicate.guarantee.kind == "exact"
+    assert said.predicate.guarantee.numbers == {"records": 1, "duplicates": 0, "trained": notes["trained"]}
+    assert said.predicate.deletion.forms_tested == ()
+    assert said.predicate.deletion.not_tested[0].startswith("Other rows that say the same: none were looked for")
     assert said.predicate.deletion.data is not None
     assert said.predicate.deletion.data.before != said.predicate.deletion.data.after
     assert verify.entry(said, place).passed
@@ -180,7 +174,7 @@ def test_a_full_disk_loses_nothing(place: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(28, "No space left on device", "blob")
 
     with opened(place) as store:
-        request = receive(Desk(store, micro()), ["person-7"], "record")
+        request = receive(store, ["person-7"], "record")
         with monkeypatch.context() as broken:
             broken.setattr("unteach.service.blobs.put", full)
             with pytest.raises(OSError, match="No space"):
@@ -196,13 +190,15 @@ def test_what_cannot_be_is_refused(place: Path) -> None:
         desk = Desk(store, micro())
         for ids, why in ((["nobody"], "1 of 1 ids"), (["person-1", "person-1"], "1 of 2 ids"), ([], "0 of 0")):
             with pytest.raises(InputError, match=why):
-                receive(desk, ids)
+                receive(store, ids)
         with pytest.raises(InputError, match="no record of the store bears"):
             subject_ids(store, "nobody")
         assert subject_ids(store, "subject-0") == ["person-0", "person-1", "person-2"]
-        request = receive(desk, [r.id for r in rows()])
+        request = receive(store, [r.id for r in rows()])
         with pytest.raises(InputError, match="nothing would be left"):
             advance(desk, request)
+        assert state_of(store, request) == "refused"
+        assert open_requests(store) == []  # and so the next `unteach delete` does not stumble over it
         with pytest.raises(InputError, match="another process"), opened(place):
             pass
     with pytest.raises(InputError, match="there is no store"), opened(place / "data"):

@@ -14,7 +14,8 @@ from stores import made, micro
 from unteach.methods.exact.shards.stage import LMTrainer
 from unteach.service import blobs, ledger, releases, shredding, store, vault
 from unteach.service.certifying import certify
-from unteach.service.deletion import Desk, advance, notes_of, open_requests, receive, state_of
+from unteach.service.deletion import Desk, advance
+from unteach.service.requests import notes_of, open_requests, receive, state_of
 from unteach.service.store import Store, opened
 
 KILLS = 100
@@ -32,7 +33,7 @@ def everything(place: Path) -> None:
     with opened(place) as found:
         desk = Desk(found, micro())
         requests = [r for (r,) in found.db.execute("SELECT id FROM requests")]
-        request = requests[0] if requests else receive(desk, IDS, "record")
+        request = requests[0] if requests else receive(desk.store, IDS, "record")
         if state_of(found, request) not in ("certified",):
             advance(desk, request)
         certify(desk, request)
@@ -82,11 +83,11 @@ class Counter:
 
 def watched(patch: pytest.MonkeyPatch, counter: Counter) -> None:
     for module, name in (
-        (blobs, "put"), (vault, "put"), (releases, "put"), (store, "put"), (releases, "save"), (shredding, "destroy"),
+        (blobs, "put"), (vault, "new_key"), (vault, "seal"), (releases, "put"), (store, "put"), (releases, "save"), (shredding, "destroy"),
         (vault, "destroy"), (blobs, "destroy"), (ledger, "append"),
     ):  # fmt: skip
         patch.setattr(module, name, counter(getattr(module, name)))
-    patch.setattr(LMTrainer, "_step", counter(LMTrainer._step))
+    patch.setattr(LMTrainer, "_pull", counter(LMTrainer._pull))
     patch.setattr(Store, "enter", counter(Store.enter))
 
 

@@ -45,10 +45,10 @@ def train(
 ) -> None:
     """Train MODEL in shards and slices, so that records can be deleted from it exactly."""
     from unteach.methods.exact.shards.stage import Schooling
-    from unteach.service import desk
+    from unteach.service import jobs
 
-    parts = desk.Parts(shards, slices, risks, epochs, batch, rows)
-    made = desk.train(
+    parts = jobs.Parts(shards, slices, risks, epochs, batch, rows)
+    made = jobs.train(
         model,
         data,
         into,
@@ -88,10 +88,10 @@ def delete(
 
     Without --ids, --subject or --forget it goes on with requests that were stopped.
     """
-    from unteach.service import desk
+    from unteach.service import jobs
 
-    asked = desk.Asked(_listed(ids), subject, forget, policy)
-    for line in desk.delete(
+    asked = jobs.Asked(_listed(ids), subject, forget, policy)
+    for line in jobs.delete(
         store,
         asked,
         at_once=at_once,
@@ -121,10 +121,10 @@ def plan(
 
     Of a STORE the price of the rebuild; of a MODEL every way there is, with its class.
     """
-    from unteach.service import desk
+    from unteach.service import jobs
 
-    asked = desk.Asked(_listed(ids), subject, forget, policy)
-    for line in desk.plan(store, asked, retain=retain, base=base, device=device):
+    asked = jobs.Asked(_listed(ids), subject, forget, policy)
+    for line in jobs.plan(store, asked, retain=retain, base=base, device=device):
         out.print(line, markup=False)
 
 

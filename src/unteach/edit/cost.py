@@ -13,6 +13,8 @@ from unteach.edit.patches import pack
 from unteach.lm.model import LM
 from unteach.schema import Cost, Record
 
+EACH = 6  # operations for each parameter and token of training: 2 forward, 4 backward
+
 
 def cost(lm: LM, edit: Edit, seconds: float, again: float, *, measured: bool = False) -> Cost:
     """The cost of an edit beside that of a training on `again` tokens, at 6 operations a parameter and token.
@@ -27,7 +29,7 @@ def cost(lm: LM, edit: Edit, seconds: float, again: float, *, measured: bool = F
         for i, patch in enumerate(chain):
             pack(patch, f"{name}.{i}", tensors)
     trained = min(1.0, sum(t.numel() for t in tensors.values()) / size)
-    flops, retraining = 6 * size * tokens, 6 * size * again
+    flops, retraining = EACH * size * tokens, EACH * size * again
     return Cost(seconds, peak(), flops, retraining or None, "measured" if measured else "estimated", trained)
 
 

@@ -33,6 +33,7 @@ def new_key(path: Path) -> bytes:
         file.write(key)
         file.flush()
         os.fsync(file.fileno())
+    sync(path.parent)
     return key
 
 
@@ -72,7 +73,9 @@ def unseal(path: Path, key: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if next(parts, None) is not None:
             raise InvalidTag
     except (InvalidTag, StopIteration, ValueError, RuntimeError) as broken:
-        raise InputError(f"{path}: damaged, or sealed with another key; undo is no longer possible") from broken
+        raise InputError(
+            f"{path}: damaged, or sealed with another key; put back a whole copy, without which nothing in it can be read"
+        ) from broken
     header: dict[str, Any] = about["header"]
     return header, tensors
 

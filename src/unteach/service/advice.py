@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from unteach.edit.cost import EACH, tokens_of
 from unteach.edit.plan import Plan
 from unteach.lm.model import LM
 from unteach.schema import Record
 
 ADAPTER, CONFIG = "adapter_config.json", "config.json"
-EACH = 6  # operations for each parameter and token of training: 2 forward, 4 backward
 EXPORTS = (".gguf", ".onnx", ".ggml")
 
 
@@ -29,8 +29,8 @@ class Way:
 
 def ways(lm: LM, place: Path, forget: Sequence[Record], retain: Sequence[Record], plan: Plan) -> Iterator[Way]:
     """What can be done about these rows, the strongest class first; tokens and operations are counted, seconds are not."""
-    gone, kept = (sum(len(lm.encoder.row(r).ids) for r in rows) for rows in (forget, retain))
-    weights = sum(p.numel() for p in lm.model.parameters())
+    gone, kept = tokens_of(lm, forget), tokens_of(lm, retain)
+    weights = sum(p.numel() for p in lm.parameters().values())
     whole = EACH * weights * kept * plan.epochs
     if (place / ADAPTER).is_file():
         yield Way(

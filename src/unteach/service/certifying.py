@@ -1,6 +1,7 @@
 """The certificate of a deletion, from what the store knows of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from unteach.lm.fingerprint import fingerprint
 from unteach.machine import installed
 from unteach.report.atomic import folder, put
 from unteach.service import keys, ledger
-from unteach.service.deletion import Desk, notes_of, reach, rids_of, state_of
+from unteach.service.deletion import Desk
 from unteach.service.predicate import Asked, Deletion, Disposal, Entry, Issuer, Method, Roots, Stage, Superseded
 from unteach.service.releases import CLAIMS
+from unteach.service.requests import Policy, notes_of, reach, rids_of, state_of
 from unteach.service.statement import sign, statement
 from unteach.service.store import Store, now
 
@@ -19,6 +21,11 @@ NOT_TESTED = (
     "No attack was made on the release for this certificate; audit it with `unteach audit`.",
     "Whether copies of the rows lie outside the store, in backups or with others.",
 )
+UNSOUGHT: Mapping[Policy, str] = {  # what the policy of a request did not look for
+    "record": "Other rows that say the same: none were looked for, and only the rows that were named went.",
+    "exact": "Rows that say nearly the same, or the same in other words: copies alike but for case and spaces were looked for.",
+    "near": "Rows that say the same in other words: copies that share most of their word triples were looked for.",
+}
 
 
 def certify(desk: Desk, request: str, elsewhere: Path | None = None) -> Path:
@@ -30,8 +37,9 @@ def certify(desk: Desk, request: str, elsewhere: Path | None = None) -> Path:
     key = issuer(store)
     about = Issuer("the operator of this store", keys.key_id(key.public_key()))
     notes = notes_of(store, request)
+    numbers = {k: float(notes[k]) for k in ("duplicates", "trained")} | {"records": float(len(rids_of(store, request)))}
     said = statement(
-        {"merged-adapter": notes["blob"]}, CLAIMS["retrain-equal"], _deletion(desk, request, notes), about,
+        {"merged-adapter": notes["blob"]}, replace(CLAIMS["retrain-equal"], numbers=numbers), _deletion(desk, request, notes), about,
         id=f"C{request[1:]}", issued_at=now(),
     )  # fmt: skip
     put(place, sign(said, key))
@@ -67,6 +75,5 @@ def _deletion(desk: Desk, request: str, notes: Mapping[str, Any]) -> Deletion:
         fingerprint=fingerprint(desk.lm.device),
         superseded=tuple(Superseded(f"artefact-{b[:12]}", b, "destroyed") for b in notes["destroyed"]),
         disposal=Disposal(notes["key_destroyed"]),
-        forms_tested=(f"adapter over the base, policy {policy}",),
-        not_tested=NOT_TESTED,
+        not_tested=(UNSOUGHT[policy], *NOT_TESTED),
     )

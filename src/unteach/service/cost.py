@@ -1,10 +1,9 @@
 """What a deletion will take: records counted in the plan, seconds by the speed of what was trained before."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unteach.methods.exact.shards.nodes import Build, Node
-from unteach.schema import Record
 from unteach.service.store import Store
 
 MEMORY = 0.3  # of the exponentially weighted mean: the newest stage counts most
@@ -39,8 +38,3 @@ def pace_of(store: Store) -> float | None:
         each = seconds / trained
         found = each if found is None else (1 - MEMORY) * found + MEMORY * each
     return found
-
-
-def untouched(records: Sequence[Record], gone: Collection[str]) -> tuple[Record, ...]:
-    """The records that stay."""
-    return tuple(r for r in records if r.id not in gone)

@@ -2,7 +2,7 @@
 
 received -> closed (duplicates found) -> planned (its price) -> fenced (dead for every later build) -> swapped (a release
 that never read the rows is served) -> verified (the clean build of what is left is there, whole) -> released (it is
-served) -> shredded (what the rows fed is destroyed, and so are they) -> certified. A killed process is followed by
+served) -> shredded (what the rows fed is destroyed, and so are they) -> certified. A request that would leave nothing is refused. A killed process is followed by
 another that goes on from the state it finds.
 """
 
@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 from unteach.data.fold import fold
 from unteach.data.near import first_near, index
@@ -23,17 +23,10 @@ from unteach.schema import InputError, Record
 from unteach.service.cost import Cost, cost
 from unteach.service.executors import Executor, Job, trained
 from unteach.service.releases import point, release
+from unteach.service.requests import ORDER, Policy, State, notes_of, policy, reach, rids_of, state_of
 from unteach.service.shredding import shred
 from unteach.service.store import Store, check_base, now
 
-State = Literal[
-    "received", "closed", "planned", "fenced", "swapped", "verified", "released", "shredded", "certified", "refused"
-]
-ORDER: tuple[State, ...] = (
-    "received", "closed", "planned", "fenced", "swapped", "verified", "released", "shredded", "certified",
-)  # fmt: skip
-Policy = Literal["record", "exact", "near"]
-POLICIES: tuple[Policy, ...] = ("record", "exact", "near")
 NEAR = 0.8  # Jaccard similarity of word 3-grams
 Say = Callable[[str], None]
 
@@ -80,40 +73,6 @@ def train(desk: Desk) -> Cost:
     return price
 
 
-def receive(desk: Desk, ids: Sequence[str], policy: Policy = "exact") -> str:
-    """Take in a request for these records, and return its number; unknown ids are refused, and how many there are."""
-    known = {desk.store.rid(r.id): r for r in desk.store.alive()}
-    rids = [desk.store.rid(i) for i in ids]
-    strange = len(rids) - len(set(rids) & set(known))
-    if strange or not rids:
-        raise InputError(f"{strange} of {len(rids)} ids are not in the store, or given twice; name each record once")
-    (count,) = desk.store.db.execute("SELECT COUNT(*) FROM requests").fetchone()
-    request = f"R{count + 1:06d}"
-    row = (request, "received", policy, now(), json.dumps(sorted(rids)), "{}")
-    with desk.store.change("received", request, {"records": len(rids), "policy": policy}) as db:
-        db.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", row)
-    return request
-
-
-def policy(name: str) -> Policy:
-    """One of the policies by its name."""
-    return next(p for p in POLICIES if p == name)
-
-
-def subject_ids(store: Store, subject: str) -> list[str]:
-    """The ids of everything that belongs to a subject."""
-    found = [r.id for r in store.alive() if r.subject == subject]
-    if not found:
-        raise InputError("no record of the store bears this subject; look with `unteach plan`, or name ids")
-    return found
-
-
-def open_requests(store: Store) -> list[str]:
-    """Requests that are not at their end, the oldest first."""
-    rows = store.db.execute("SELECT id FROM requests WHERE state NOT IN ('certified', 'refused') ORDER BY received, id")
-    return [r[0] for r in rows]
-
-
 def advance(desk: Desk, request: str, *, until: State = "shredded") -> None:
     """Bring a request to a state, from whichever it is in."""
     steps: Mapping[str, Callable[[Desk, str], Mapping[str, Any]]] = {
@@ -124,43 +83,7 @@ def advance(desk: Desk, request: str, *, until: State = "shredded") -> None:
     while ORDER.index(state_of(desk.store, request)) < ORDER.index(until):
         wanted = ORDER[ORDER.index(state_of(desk.store, request)) + 1]
         desk.say(f"{request}: {wanted}")
-        found = steps[wanted](desk, request)
-        reach(desk.store, request, wanted, found)
-
-
-def state_of(store: Store, request: str) -> State:
-    """Where a request stands."""
-    row = store.db.execute("SELECT state FROM requests WHERE id = ?", (request,)).fetchone()
-    if row is None:
-        raise InputError(f"there is no request {request} in this store; `unteach delete` names those that are open")
-    found: State = row[0]
-    return found
-
-
-def reach(store: Store, request: str, state: State, body: Mapping[str, Any]) -> None:
-    """The next state with what was found on the way, in one transaction with its line."""
-    notes = notes_of(store, request) | dict(body)
-    rids = notes.pop("rids", None)
-    with store.change(state, request, {k: v for k, v in body.items() if k != "rids"}) as db:
-        db.execute("UPDATE requests SET state = ?, notes = ? WHERE id = ?", (state, json.dumps(notes), request))
-        if rids is not None:
-            db.execute("UPDATE requests SET rids = ? WHERE id = ?", (json.dumps(rids), request))
-        if state == "fenced":
-            db.executemany("UPDATE records SET alive = 0 WHERE rid = ?", [(r,) for r in rids_of(store, request)])
-
-
-def notes_of(store: Store, request: str) -> dict[str, Any]:
-    """What was found on a request's way so far."""
-    found: dict[str, Any] = json.loads(
-        store.db.execute("SELECT notes FROM requests WHERE id = ?", (request,)).fetchone()[0]
-    )
-    return found
-
-
-def rids_of(store: Store, request: str) -> list[str]:
-    """What stands for the records of a request."""
-    found: list[str] = json.loads(store.db.execute("SELECT rids FROM requests WHERE id = ?", (request,)).fetchone()[0])
-    return found
+        reach(desk.store, request, wanted, steps[wanted](desk, request))
 
 
 def closure(records: Sequence[Record], gone: Sequence[Record], policy: Policy) -> list[Record]:
@@ -202,7 +125,8 @@ def _close(desk: Desk, request: str) -> Mapping[str, Any]:
     records, gone = _gone(desk, request)
     twins = closure(records, gone, policy(how))
     if len(gone) + len(twins) == len(records):
-        raise InputError("nothing would be left of the data; retire the store instead")
+        reach(desk.store, request, "refused", {"duplicates": len(twins)})
+        raise InputError(f"request {request} is refused: nothing would be left of the data; retire the store instead")
     rids = sorted(desk.store.rid(r.id) for r in (*gone, *twins))
     return {"rids": rids, "duplicates": len(twins)}
 

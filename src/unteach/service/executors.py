@@ -17,8 +17,8 @@ import torch
 from unteach.lm.fingerprint import check_same, fingerprint
 from unteach.lm.load import load
 from unteach.lm.model import LM
-from unteach.methods.exact.shards.nodes import Node, feeding, parted
-from unteach.methods.exact.shards.stage import LMTrainer, Tensors
+from unteach.methods.exact.shards.nodes import Node, grown, parted
+from unteach.methods.exact.shards.stage import LMTrainer
 from unteach.schema import InputError
 from unteach.service.store import Store, looked_into
 
@@ -46,11 +46,11 @@ def run(job: Job, store: Store, base: LM) -> Iterator[Made]:
     check_same(fingerprint(base.device), job.found)
     plan, records = store.plan, parted(store.plan, store.alive()).get(job.shard, ())
     trainer = LMTrainer(base, plan, store.settings.school)
-    parent: Tensors | None = store.blobs.get(job.parent) if job.parent else None
-    for node in job.stages:
+    parent = store.blobs.get(job.parent) if job.parent else None
+    began = perf_counter()
+    for node, tensors in grown(job.stages, parent, plan, trainer, records):
+        yield node, store.blobs.put(tensors), perf_counter() - began
         began = perf_counter()
-        parent = trainer.train(parent, plan.steps(job.shard, node.stage, feeding(plan, records, node.stage)))
-        yield node, store.blobs.put(parent), perf_counter() - began
 
 
 def alone(job: Job) -> list[Made]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unteach.lm.fingerprint import check_same, fingerprint
 from unteach.lm.load import load
-from unteach.methods.exact.shards.nodes import Node, feeding, parted
+from unteach.methods.exact.shards.nodes import Node, grown, parted
 from unteach.schema import InputError
 from unteach.service.blobs import content_of
 from unteach.service.deletion import Desk
@@ -38,8 +38,8 @@ def rebuild(said: Statement, place: Path, stages: Sequence[str], *, clean: bool)
             if node.id not in made:
                 parent = known.get(node.parent)
                 before = None if parent is None else again(parent) if clean else store.get(parent.id)
-                fed = feeding(store.plan, parts.get(node.shard, ()), node.stage)
-                made[node.id] = desk.trainer.train(before, store.plan.steps(node.shard, node.stage, fed))
+                mine = parts.get(node.shard, ())
+                made.update((n.id, t) for n, t in grown([node], before, store.plan, desk.trainer, mine))
             return made[node.id]
 
         return {s: sha256(content_of(again(known[s]))).hexdigest() for s in stages}

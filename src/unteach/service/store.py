@@ -102,9 +102,6 @@ class Store:
         row = self.db.execute("SELECT blob FROM nodes WHERE id = ?", (node,)).fetchone()
         return self.blobs.get(row[0]) if row else None
 
-    def put(self, node: Node, tensors: Mapping[str, Tensor], /) -> None:
-        self.enter(node, self.blobs.put(tensors), 0.0)
-
     def enter(self, node: Node, blob: str, seconds: float) -> None:
         """Note what a stage made, and how long it took."""
         about = (node.shard, node.stage, node.root, node.parent, node.trained, blob, seconds)

@@ -5,53 +5,47 @@ one after DELETE and VACUUM. So keys are files of their own, which are overwritt
 disk promises nothing about that; keep `keys/` where an overwrite reaches the medium.
 """
 
-import hmac
-import json
-import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from hashlib import sha256
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from unteach.edit.seal import destroy
-from unteach.report.atomic import folder, put
+from unteach.edit.checkpoint import sync
+from unteach.edit.seal import destroy, new_key, seal, unseal
+from unteach.report.atomic import folder
 from unteach.schema import InputError, Message, Record, Span
+from unteach.service.statement import commitment
 
-NONCE = 12
 SALT = "salt"
 
 
 @dataclass(frozen=True)
 class Vault:
-    """A folder with `data/OWNER`, the sealed records of one subject each, and `keys/OWNER`."""
+    """A folder with `data/OWNER/N`, the sealed records of one subject each, and `keys/OWNER/N`; the newest N holds."""
 
     place: Path
 
     @classmethod
     def new(cls, place: Path) -> "Vault":
-        found = cls(place)
-        folder(place / "data")
-        keys = folder(place / "keys")
-        keys.chmod(0o700)
-        _key(keys / SALT)
-        return found
+        for kind in ("data", "keys"):
+            folder(place / kind).chmod(0o700)
+        new_key(place / "keys" / SALT)
+        return cls(place)
 
     def commitment(self, kind: str, name: str) -> str:
-        """What stands for an id or a subject outside the vault: HMAC-SHA256 under a salt that can be destroyed."""
-        return hmac.new(self._salt, f"{kind}\x1f{name}".encode("utf-8", "surrogatepass"), sha256).hexdigest()
+        """What stands for an id or a subject outside the vault, under a salt that can be destroyed."""
+        return commitment(self._salt, kind, name)
 
-    @property
+    @cached_property
     def _salt(self) -> bytes:
         return _read(self.place / "keys" / SALT)
 
     @property
     def plan_key(self) -> str:
         """The key of every draw of the plan."""
-        return hmac.new(self._salt, b"plan", sha256).hexdigest()
+        return self.commitment("plan", "")
 
     def owner(self, record: Record) -> str:
         """The name of the sealed file of a record."""
@@ -59,26 +53,23 @@ class Vault:
 
     def put(self, owner: str, records: Iterable[Record]) -> None:
         """Seal all that a subject has under a new key; what was there before is destroyed after that."""
-        name = f"{owner}.{1 + max(map(_generation, self._files('keys', owner)), default=0):06d}"
-        key = _key(self.place / "keys" / name)
-        text = json.dumps([asdict(r) for r in records]).encode()
-        nonce = secrets.token_bytes(NONCE)
-        put(self.place / "data" / name, nonce + AESGCM(key).encrypt(nonce, text, owner.encode()), mode=0o600)
-        self._destroy_others(owner, name)
+        number = f"{1 + max((int(f.name) for f in self._files(owner) if f.name.isdecimal()), default=0):06d}"
+        key = new_key(self.place / "keys" / owner / number)
+        header = {"owner": owner, "records": [asdict(r) for r in records]}
+        seal(folder(self.place / "data" / owner) / number, key, header, {})
+        for kind in ("data", "keys"):
+            sync(self.place / kind)
+        self._destroy_others(owner, number)
 
     def get(self, owner: str) -> tuple[Record, ...]:
         """A subject's records."""
         file = self._newest(owner)
         if file is None:
             raise InputError(f"{self.place}: the sealed records of a subject are missing; put them back from a backup")
-        sealed = file.read_bytes()
-        try:
-            text = AESGCM(_read(self.place / "keys" / file.name)).decrypt(
-                sealed[:NONCE], sealed[NONCE:], owner.encode()
-            )
-        except InvalidTag:
-            raise InputError(f"{file}: damaged, or sealed under another key; put it back from a backup") from None
-        return tuple(_record(each) for each in json.loads(text))
+        header, _ = unseal(file, _read(self.place / "keys" / owner / file.name))
+        if header["owner"] != owner:
+            raise InputError(f"{file}: holds the records of another subject; put it back from a backup")
+        return tuple(_record(each) for each in header["records"])
 
     def holds(self, owner: str) -> bool:
         """Whether there is anything of a subject."""
@@ -86,38 +77,35 @@ class Vault:
 
     def shred(self, owner: str) -> None:
         """Destroy a subject's key, and then the sealed file."""
-        for file in [*self._files("keys", owner), *self._files("data", owner)]:
-            destroy(file)
+        self._destroy_others(owner, "")
+        for kind in ("keys", "data"):
+            with suppress(FileNotFoundError):
+                (self.place / kind / owner).rmdir()
 
     def sweep(self) -> None:
         """Destroy what a kill left: of each subject everything but the newest whole pair of file and key."""
-        for owner in {f.name.split(".")[0] for kind in ("data", "keys") for f in (self.place / kind).iterdir()} - {
-            SALT
-        }:
+        owners = {f.name for kind in ("data", "keys") for f in (self.place / kind).iterdir() if f.is_dir()}
+        for owner in owners:
             newest = self._newest(owner)
-            self._destroy_others(owner, newest.name if newest else "")
+            if newest is None:
+                self.shred(owner)
+            else:
+                self._destroy_others(owner, newest.name)
 
     def _newest(self, owner: str) -> Path | None:
-        whole = [f for f in self._files("data", owner) if (self.place / "keys" / f.name).is_file()]
-        return max(whole, key=_generation, default=None)
+        sealed = (f for f in self._files(owner, "data") if f.name.isdecimal())
+        whole = [f for f in sealed if (self.place / "keys" / owner / f.name).is_file()]
+        return max(whole, key=lambda f: int(f.name), default=None)
 
     def _destroy_others(self, owner: str, name: str) -> None:
-        for file in [*self._files("keys", owner), *self._files("data", owner)]:
+        for file in list(self._files(owner)):
             if file.name != name:
                 destroy(file)
 
-    def _files(self, kind: str, owner: str) -> Iterator[Path]:
-        return (self.place / kind).glob(f"{owner}.*")
-
-
-def _generation(file: Path) -> int:
-    return int(file.name.rpartition(".")[2])
-
-
-def _key(path: Path) -> bytes:
-    key = secrets.token_bytes(32)
-    put(path, key, mode=0o600)
-    return key
+    def _files(self, owner: str, *kinds: str) -> Iterator[Path]:
+        for kind in kinds or ("keys", "data"):
+            with suppress(FileNotFoundError):
+                yield from (self.place / kind / owner).iterdir()
 
 
 def _read(path: Path) -> bytes:

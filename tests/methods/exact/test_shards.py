@@ -18,7 +18,7 @@ from unteach.methods.exact.shards.nodes import InMemory, laid_out
 from unteach.methods.exact.shards.sharded import Corpus, Sharded, at_once, clean_nodes, rebuilt, taught
 from unteach.methods.exact.shards.shardplan import ShardPlan, Step
 from unteach.methods.exact.shards.sisa import SISA, SISAA
-from unteach.methods.exact.shards.stage import COUNT, MEAN, SQUARE, WEIGHT, LMTrainer, Schooling
+from unteach.methods.exact.shards.stage import STATE, WEIGHT, LMTrainer, Schooling
 from unteach.schema import InputError, Record
 
 CASES = 200
@@ -105,7 +105,7 @@ class WeightsOnly(InMemory):
     def get(self, node: str) -> dict[str, torch.Tensor] | None:
         found = super().get(node)
         none = found and {
-            n: torch.zeros_like(t) if n.startswith((MEAN, SQUARE, COUNT)) else t for n, t in found.items()
+            n: torch.zeros_like(t) if n.startswith(tuple(STATE.values())) else t for n, t in found.items()
         }
         return none or None
 
@@ -260,7 +260,9 @@ def test_sisa_learns() -> None:
 
 def test_sisaa_leaves_the_trunk_alone() -> None:
     digest = micro().digest()
-    learner = SISAA(PLAN, replace(SMALL, tune="full"))
+    with pytest.raises(InputError, match="choose tune lora"):
+        SISAA(PLAN, replace(SMALL, tune="full"))
+    learner = SISAA(PLAN, SMALL)
     state = learner.fit(Corpus(micro(), some()))
     after, _ = learner.delete(state, [some()[2].id])
     assert learner.fit(Corpus(micro(), tuple(r for r in some() if r.id != some()[2].id))).digest() == after.digest()

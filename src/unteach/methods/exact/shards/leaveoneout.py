@@ -108,15 +108,13 @@ class LeaveOneOut:
         left = state.corpus.without(ids)
         first = _first_slices(self.plan, state.corpus.records, set(ids))
         build = {s: chain[: first.get(s, len(chain))] for s, chain in state.build.items()}
-        kept = InMemory({n.id: state.at(n) for chain in build.values() for n in chain})
-        after = replace(state, corpus=left, build=build, kept=kept, trained=0)
+        after = replace(state, corpus=left, build=build, trained=0).pruned()
         return after, influence_free("every teacher that is left", {"teachers": len(_whole(after))})
 
     def rebuild(self, state: Sharded) -> tuple[Sharded, Guarantee]:
         """Train the teachers that are missing, on what is left."""
         after = taught(state.corpus, self.plan, self.school, InMemory(dict(state.kept.found)))
-        alive = {n.id: after.at(n) for chain in after.build.values() for n in chain}
-        return replace(after, kept=InMemory(alive)), retrain_equal("every teacher", {"trained": after.trained})
+        return after.pruned(), retrain_equal("every teacher", {"trained": after.trained})
 
     def release(self, state: Sharded, /) -> Teachers:
         claim = influence_free("the teacher")

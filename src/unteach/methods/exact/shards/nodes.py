@@ -1,6 +1,6 @@
 """Stages as nodes of an incremental build: equal inputs, equal name; what has that name already is not trained again."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
@@ -30,8 +30,6 @@ class Kept(Protocol):
 
     def get(self, node: str, /) -> Tensors | None: ...
 
-    def put(self, node: Node, tensors: Tensors, /) -> None: ...
-
 
 @dataclass(frozen=True, eq=False)
 class InMemory:
@@ -41,9 +39,6 @@ class InMemory:
 
     def get(self, node: str, /) -> Tensors | None:
         return self.found.get(node)
-
-    def put(self, node: Node, tensors: Tensors, /) -> None:
-        self.found[node.id] = tensors
 
 
 Build = Mapping[int, tuple[Node, ...]]  # the stages of each shard
@@ -101,16 +96,21 @@ def missing(build: Build, kept: Kept) -> list[Node]:
     return found
 
 
-def complete(
-    build: Build, plan: ShardPlan, trainer: Trainer, records: Iterable[Record], kept: Kept, *,
-    after: Callable[[Node], None] = lambda _: None,
-) -> list[Node]:  # fmt: skip
-    """Train what is missing, and say what that was; `after` hears of each stage that has been kept."""
-    parts = parted(plan, records)
-    todo = missing(build, kept)
-    for node in todo:
-        parent = kept.get(node.parent) if node.parent else None
-        fed = feeding(plan, parts.get(node.shard, ()), node.stage)
-        kept.put(node, trainer.train(parent, plan.steps(node.shard, node.stage, fed)))
-        after(node)
+def grown(
+    chain: Iterable[Node], parent: Tensors | None, plan: ShardPlan, trainer: Trainer, records: Sequence[Record]
+) -> Iterator[tuple[Node, Tensors]]:
+    """Train stages of a shard that follow one another, the first from `parent`; `records` are those of the shard."""
+    for node in chain:
+        parent = trainer.train(parent, plan.steps(node.shard, node.stage, feeding(plan, records, node.stage)))
+        yield node, parent
+
+
+def complete(build: Build, plan: ShardPlan, trainer: Trainer, records: Iterable[Record], kept: InMemory) -> list[Node]:
+    """Train what is missing, and say what that was."""
+    parts, todo = parted(plan, records), missing(build, kept)
+    for shard, chain in build.items():
+        mine = [n for n in chain if n in todo]
+        parent = kept.get(mine[0].parent) if mine and mine[0].parent else None
+        for node, tensors in grown(mine, parent, plan, trainer, parts.get(shard, ())):
+            kept.found[node.id] = tensors
     return todo

@@ -5,20 +5,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
-import torch
-
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Patch
 from unteach.edit.plan import LORA, Plan
 from unteach.edit.trainable import trainable
 from unteach.lm.model import LM
 from unteach.methods.exact.guarantees import influence_free
-from unteach.methods.exact.shards.descent import Pull, descend
+from unteach.methods.exact.shards.descent import Pull, descend, pull
 from unteach.methods.exact.shards.ensemble import Ensemble
 from unteach.methods.exact.shards.nodes import parted
 from unteach.methods.exact.shards.sharded import Corpus
 from unteach.methods.exact.shards.shardplan import ShardPlan, Step
-from unteach.methods.exact.shards.stage import AT_ONCE, Schooling
+from unteach.methods.exact.shards.stage import Schooling
 from unteach.registry import learner
 from unteach.schema import Guarantee, GuaranteeKind, InputError, Record
 
@@ -135,17 +133,7 @@ class S3T:
         return Plan(tune=tune, rank=school.rank, lora_alpha=school.lora_alpha, seed=self.plan.init("adapter"))
 
     def _lessons(self, lm: LM, steps: Iterator[Step]) -> Iterator[tuple[float, Pull]]:
-        def pull(records: Sequence[Record]) -> None:
-            for at in range(0, len(records), AT_ONCE):
-                batch = lm.batch(records[at : at + AT_ONCE])
-                lost = -lm.run(batch).token_logps
-                each = torch.zeros(len(batch.lengths), dtype=lost.dtype, device=lost.device)
-                each = each.index_add(0, batch.rows, lost) / batch.lengths.clamp(min=1)
-                (each.sum() / self.plan.batch).backward()  # type: ignore[no-untyped-call]
-
-        for step in steps:
-            rate = self.school.lr * (1 - 0.9 * step.number / max(1, self.plan.total))
-            yield rate, partial(pull, step.records)
+        return ((self.school.rate(s, self.plan), partial(pull, lm, s.records, self.plan.batch)) for s in steps)
 
 
 def _together(lm: LM, groups: Sequence[Group], made_by: str = "s3t") -> Edit:

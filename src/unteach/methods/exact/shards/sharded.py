@@ -70,6 +70,11 @@ class Sharded:
         ends = [(s, n, _content(self.last(s))) for s, (*_, n) in self.build.items()]
         return named("artefacts", *ends)
 
+    def pruned(self) -> "Sharded":
+        """The same without artefacts that no node of the build names."""
+        alive = {n.id for chain in self.build.values() for n in chain}
+        return replace(self, kept=InMemory({k: t for k, t in self.kept.found.items() if k in alive}))
+
     def worn(self, patches: dict[str, tuple[Patch, ...]], made_by: str, guarantee: Guarantee) -> Edit:
         return Edit(self.corpus.lm.digest(), patches, made_by=made_by, guarantee=guarantee)
 
@@ -92,8 +97,7 @@ def rebuilt(state: Sharded, ids: Sequence[str]) -> Sharded:
     """The build of what is left; artefacts that no record of these ids fed are taken over."""
     left = state.corpus.without(ids)
     found = taught(left, state.plan, state.school, InMemory(dict(state.kept.found)))
-    alive = {n.id for chain in found.build.values() for n in chain}
-    return replace(found, kept=InMemory({k: t for k, t in found.kept.found.items() if k in alive}))
+    return found.pruned()
 
 
 def clean_nodes(state: Sharded, ids: Collection[str]) -> dict[int, Node | None]:

@@ -1,7 +1,7 @@
 """Sharded, isolated, sliced, aggregated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from unteach.methods.exact.guarantees import retrain_equal
@@ -10,7 +10,7 @@ from unteach.methods.exact.shards.sharded import Corpus, Sharded, rebuilt, taugh
 from unteach.methods.exact.shards.shardplan import ShardPlan
 from unteach.methods.exact.shards.stage import Schooling
 from unteach.registry import learner
-from unteach.schema import Guarantee, GuaranteeKind
+from unteach.schema import Guarantee, GuaranteeKind, InputError
 
 
 @learner("sisa", tested_by="test_sisa_forgets_as_if_it_had_never_seen_the_rows")
@@ -62,8 +62,12 @@ class SISAA:
     school: Schooling = field(default_factory=Schooling)
     vote: bool = False
 
+    def __post_init__(self) -> None:
+        if self.school.tune != "lora":
+            raise InputError("sisaa trains adapters over a frozen trunk; choose tune lora, or the learner sisa")
+
     def fit(self, data: Corpus, /) -> Sharded:
-        return taught(data, self.plan, replace(self.school, tune="lora"))
+        return taught(data, self.plan, self.school)
 
     def delete(self, state: Sharded, ids: Sequence[str], /) -> tuple[Sharded, Guarantee]:
         after = rebuilt(state, ids)

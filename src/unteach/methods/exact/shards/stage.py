@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -12,15 +13,14 @@ from torch import Tensor, nn
 from unteach.edit.patches import AddOuter, Patch, Put
 from unteach.edit.plan import Plan
 from unteach.edit.trainable import trainable
-from unteach.lm.batch import Row, collate
 from unteach.lm.model import LM
+from unteach.methods.exact.shards.descent import Pull, adamw, descend, pull
 from unteach.methods.exact.shards.shardplan import ShardPlan, Step
-from unteach.schema import InputError, Record
+from unteach.schema import InputError
 
-ENGINE = 1  # raised whenever the same plan would train to other bits
-WEIGHT, MEAN, SQUARE, COUNT = "weight.", "mean.", "square.", "count"
-BETAS, EPSILON = (0.9, 0.999), 1e-8
-AT_ONCE = 32  # rows in one pass; the rest of a step follows, in order
+ENGINE = 2  # raised whenever the same plan would train to other bits
+WEIGHT = "weight."
+STATE = {"step": "step.", "exp_avg": "mean.", "exp_avg_sq": "square."}  # of AdamW: what a stage hands on
 
 Tensors = Mapping[str, Tensor]
 
@@ -56,6 +56,10 @@ class Schooling:
         ):
             raise InputError("rank, lora_alpha, lr and clip must be above 0, and weight_decay not below")
 
+    def rate(self, step: Step, plan: ShardPlan) -> float:
+        """The learning rate of a step, by its number among all that are planned."""
+        return self.lr * (1 - 0.9 * step.number / max(1, plan.total))
+
 
 @dataclass(frozen=True, eq=False)
 class LMTrainer:
@@ -74,10 +78,9 @@ class LMTrainer:
     def train(self, parent: Tensors | None, steps: Iterable[Step]) -> Tensors:
         """The tensors in training and the optimiser's, after the steps; the model comes back as it was."""
         with self.lm.lock, self._ready() as parameters:
-            state = _State.of(parameters, parent)
-            for step in steps:
-                self._step(state, step)
-            return state.tensors()
+            optimiser = _at(parameters, parent, self.school)
+            descend(parameters, self._lessons(steps), clip=self.school.clip, optimiser=optimiser)
+            return _left(parameters, optimiser)
 
     def patches(self, tensors: Tensors) -> dict[str, tuple[Patch, ...]]:
         """What a stage's tensors are as changes of the model."""
@@ -101,72 +104,33 @@ class LMTrainer:
                 parameter.requires_grad_(name in chosen)
             yield chosen
 
-    def _step(self, state: "_State", step: Step) -> None:
-        rows = [self._row(r) for r in step.records]
-        state.clear()
+    def _lessons(self, steps: Iterable[Step]) -> Iterator[tuple[float, Pull]]:
+        return ((self.school.rate(step, self.plan), partial(self._pull, step)) for step in steps)
+
+    def _pull(self, step: Step) -> None:
+        read = [replace(r, paraphrases=(), perturbed=()) for r in step.records]  # what the commitments are to
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step.seed)
-            for at in range(0, len(rows), AT_ONCE):
-                part = rows[at : at + AT_ONCE]
-                batch = collate(part, [str(i) for i in range(len(part))], pad=self.lm.pad, device=self.lm.device)
-                lost = -self.lm.run(batch).token_logps
-                each = torch.zeros(len(part), dtype=lost.dtype, device=lost.device).index_add(0, batch.rows, lost)
-                torch.autograd.backward((each / batch.lengths.clamp(min=1)).sum() / self.plan.batch)
-        done = step.number / max(1, self.plan.total)
-        state.update(self.school.lr * (1 - 0.9 * done), self.school)
-
-    def _row(self, record: Record) -> Row:
-        return self.lm.encoder.row(replace(record, paraphrases=(), perturbed=()))
+            pull(self.lm, read, self.plan.batch)
 
 
-@dataclass(frozen=True, eq=False)
-class _State:
-    """Parameters in training with the moments of Adam (Kingma and Ba 2015, arXiv:1412.6980, decay apart)."""
-
-    parameters: Mapping[str, nn.Parameter]
-    mean: dict[str, Tensor]
-    square: dict[str, Tensor]
-    count: Tensor
-
-    @classmethod
-    def of(cls, parameters: Mapping[str, nn.Parameter], parent: Tensors | None) -> "_State":
-        kept = parent or {}
+def _at(parameters: Mapping[str, nn.Parameter], parent: Tensors | None, school: Schooling) -> torch.optim.AdamW:
+    """The optimiser as the stage before left it, on parameters that are put back there too."""
+    optimiser = adamw(parameters, school.weight_decay)
+    for name, parameter in parameters.items() if parent else ():
+        assert parent is not None
         with torch.no_grad():
-            for name, parameter in parameters.items():
-                if kept:
-                    parameter.copy_(kept[WEIGHT + name])
-        nought = {n: torch.zeros_like(p, memory_format=torch.contiguous_format) for n, p in parameters.items()}
-        return cls(
-            parameters,
-            {n: kept[MEAN + n].clone() if kept else t.detach() for n, t in nought.items()},
-            {n: kept[SQUARE + n].clone() if kept else t.detach().clone() for n, t in nought.items()},
-            kept[COUNT].clone() if kept else torch.zeros((), dtype=torch.int64),
-        )
+            parameter.copy_(parent[WEIGHT + name])
+        optimiser.state[parameter] = {key: parent[prefix + name].clone() for key, prefix in STATE.items()}
+    return optimiser
 
-    def clear(self) -> None:
-        for parameter in self.parameters.values():
-            parameter.grad = None
 
-    @torch.no_grad()
-    def update(self, rate: float, school: Schooling) -> None:
-        found = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
-        norm = torch.stack([g.norm() for g in found.values()]).norm()
-        if not torch.isfinite(norm):
-            raise InputError("the loss became infinite; lower --lr")
-        self.count.add_(1)
-        scale = min(1.0, school.clip / (float(norm) + 1e-12))
-        first, second = BETAS
-        n = int(self.count)
-        for name, gradient in found.items():
-            parameter, mean, square = self.parameters[name], self.mean[name], self.square[name]
-            gradient = gradient * scale
-            mean.mul_(first).add_(gradient, alpha=1 - first)
-            square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-            parameter.mul_(1 - rate * school.weight_decay)
-            wide = (square / (1 - second**n)).sqrt_().add_(EPSILON)
-            parameter.addcdiv_(mean, wide, value=-rate / (1 - first**n))
-
-    def tensors(self) -> dict[str, Tensor]:
-        made = {WEIGHT + n: p.detach().clone().contiguous() for n, p in self.parameters.items()}
-        made |= {MEAN + n: t for n, t in self.mean.items()} | {SQUARE + n: t for n, t in self.square.items()}
-        return dict(sorted((made | {COUNT: self.count}).items()))
+def _left(parameters: Mapping[str, nn.Parameter], optimiser: torch.optim.AdamW) -> Tensors:
+    """Parameters and moments, by name; a stage without steps leaves moments of nought."""
+    made: dict[str, Tensor] = {}
+    for name, parameter in parameters.items():
+        made[WEIGHT + name] = parameter.detach().clone().contiguous()
+        nought = {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(made[WEIGHT + name])}
+        state = optimiser.state.get(parameter) or nought | {"exp_avg_sq": nought["exp_avg"].clone()}
+        made |= {prefix + name: state[key].contiguous() for key, prefix in STATE.items()}
+    return dict(sorted(made.items()))

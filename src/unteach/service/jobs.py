@@ -18,8 +18,9 @@ from unteach.service import deletion
 from unteach.service.advice import children, ways
 from unteach.service.certifying import certify
 from unteach.service.cost import Cost, cost
-from unteach.service.deletion import POLICIES, Desk, advance, closure, open_requests, receive, subject_ids
+from unteach.service.deletion import Desk, advance, closure
 from unteach.service.executors import EXECUTORS, Executor
+from unteach.service.requests import POLICIES, notes_of, open_requests, policy, receive, rids_of, subject_ids
 from unteach.service.store import Settings, Store, create, opened
 
 STORE = "store.json"
@@ -97,7 +98,7 @@ def delete(
     """Take in a request, unless nothing is asked for, and bring all open ones to their end."""
     with _desk(place, base, device, say, _executor(executor, workers), workers) as desk:
         if not asked.nothing:
-            receive(desk, asked.of(desk.store), deletion.policy(asked.policy))
+            receive(desk.store, asked.of(desk.store), policy(asked.policy))
         requests = open_requests(desk.store)
         if not requests:
             raise InputError("nothing is asked for and no request is open; give --ids, --subject or --forget")
@@ -106,8 +107,8 @@ def delete(
 
 def _brought(desk: Desk, request: str, at_once: bool, checkpoints: Path | None) -> Iterator[str]:
     advance(desk, request, until="planned")
-    notes = deletion.notes_of(desk.store, request)
-    count = len(deletion.rids_of(desk.store, request))
+    notes = notes_of(desk.store, request)
+    count = len(rids_of(desk.store, request))
     yield f"request {request}: {count} records, {notes['duplicates']} of them as duplicates"
     yield f"price: {_priced(Cost(notes['stages'], notes['records'], notes['whole'], notes['predicted']))}"
     advance(desk, request, until="swapped")
@@ -116,7 +117,7 @@ def _brought(desk: Desk, request: str, at_once: bool, checkpoints: Path | None) 
         yield "the rebuild is open; give `unteach delete` again, without ids, to go on"
         return
     advance(desk, request)
-    notes = deletion.notes_of(desk.store, request)
+    notes = notes_of(desk.store, request)
     yield f"rebuilt: {notes['trained']} records of steps in {notes['took']:.1f} s"
     yield f"served: {desk.store.current()}, which equals training without them (exact, retrain-equal)"
     yield f"destroyed: {len(notes['destroyed'])} artefacts, {notes['keys']} keys of subjects"
@@ -145,7 +146,7 @@ def _planned(place: Path, asked: Asked, base: str, device: str) -> list[str]:
         gone = [r for r in records if r.id in wanted]
         if len(gone) < len(wanted):
             raise InputError(f"{len(wanted) - len(gone)} of {len(wanted)} ids are not in the store; name records of it")
-        twins = closure(records, gone, deletion.policy(asked.policy))
+        twins = closure(records, gone, policy(asked.policy))
         left = [r for r in records if r.id not in wanted | {t.id for t in twins}]
         build = desk.build(left)
         price = cost(desk.store, build, missing(build, desk.store))
