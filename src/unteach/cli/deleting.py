@@ -108,21 +108,42 @@ def delete(
 @app.command("plan")
 @command("plan", tested_by="test_the_price_is_said_beforehand_and_is_right")
 def plan(
-    store: Annotated[str, typer.Argument(metavar="STORE|MODEL", help="a store, or a model that was trained elsewhere")],
+    store: Annotated[
+        str,
+        typer.Argument(metavar="STORE|MODEL|DATA", help="a store, a model that was trained elsewhere, or records"),
+    ],
     ids: Ids = "",
     subject: Subject = "",
     forget: Forget = "",
     policy: Policy = "exact",
     retain: Annotated[str, typer.Option(help="of a model: the rows that stay, all that it was trained on")] = "",
+    layouts: Annotated[
+        str, typer.Option(help="shards x slices to compare over a year of requests, such as 1x1,4x4,20x8")
+    ] = "",
+    monthly: Annotated[float, typer.Option(help="of --layouts: subjects that ask in 30 days")] = 10.0,
+    deadline: Annotated[float, typer.Option(help="of --layouts: days that a request may wait for others")] = 30.0,
+    risky: Annotated[
+        float | None, typer.Option(help="of --layouts: share of requests from the riskiest class of `risk`")
+    ] = None,
+    risks: Annotated[int, typer.Option(help="of --layouts: classes of risk with slices of their own")] = 1,
+    epochs: Annotated[int, typer.Option(help="of --layouts: passes of each stage")] = 2,
     base: Base = "",
     device: Device = "",
 ) -> None:
     """Say what deleting records would take, and what it would leave; nothing is changed.
 
-    Of a STORE the price of the rebuild; of a MODEL every way there is, with its class.
+    Of a STORE the price of the rebuild; of a MODEL every way there is, with its class. With --layouts, of a STORE or of
+    records in a file, what a year of requests would take if they were parted otherwise.
     """
     from unteach.service import jobs
 
+    if layouts:
+        from unteach.service.whatif import Stream
+
+        stream = Stream(monthly, deadline, risky)
+        for line in jobs.imagined(store, layouts, stream, risks=risks, epochs=epochs):
+            out.print(line, markup=False)
+        return
     asked = jobs.Asked(_listed(ids), subject, forget, policy)
     for line in jobs.plan(store, asked, retain=retain, base=base, device=device):
         out.print(line, markup=False)

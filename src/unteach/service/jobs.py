@@ -22,6 +22,7 @@ from unteach.service.deletion import Desk, advance, closure
 from unteach.service.executors import EXECUTORS, Executor
 from unteach.service.requests import POLICIES, notes_of, open_requests, policy, receive, rids_of, subject_ids
 from unteach.service.store import Settings, Store, create, opened
+from unteach.service.whatif import Stream, layouts, legend, table, year
 
 STORE = "store.json"
 Say = Callable[[str], None]
@@ -135,6 +136,17 @@ def plan(place: str, asked: Asked, *, retain: str = "", base: str = "", device: 
     found = [str(way) for way in ways(lm, Path(place), read(asked.forget).records, kept, Plan())]
     left = [f"left behind: {child}" for child in children(Path(place))]
     return [*found, *(left or ["left behind: nothing was found beside it; look for copies elsewhere"])]
+
+
+def imagined(place: str, shapes: str, stream: Stream, *, risks: int = 1, epochs: int = 2) -> list[str]:
+    """What a year of deletions would take under other layouts, of the records in a store or a file; nothing is trained."""
+    if (Path(place) / STORE).is_file():
+        with opened(Path(place)) as store:
+            records, plan = store.alive(), store.plan
+    else:
+        records, plan = read(place).records, ShardPlan(risks=risks, slices=risks, epochs=epochs)
+    years = [year(records, each, stream) for each in layouts(shapes, plan, len(records))]
+    return [*table(years), "", *legend(stream)]
 
 
 def _planned(place: Path, asked: Asked, base: str, device: str) -> list[str]:

@@ -28,6 +28,8 @@ class Retrain:
     Nothing that is learned is lost to sharding, and every deletion costs a whole training. `rows` of the plan is how
     many records a pass is planned for.
 
+    Reference: retraining itself, which all others are held against.
+
     Example: ``Retrain().fit(Corpus(lm, records))``.
     """
 
