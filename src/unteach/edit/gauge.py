@@ -8,7 +8,7 @@ from unteach.edit.plan import draw
 from unteach.edit.rows import Task
 from unteach.lm.model import LM
 from unteach.measure.answers import ask, exact_match, probability
-from unteach.schema import Record
+from unteach.schema import Record, Request
 
 SHARE, FEWEST, MOST = 0.08, 8, 64  # of each set, so that measuring stays under a twentieth of the time
 
@@ -16,7 +16,7 @@ SHARE, FEWEST, MOST = 0.08, 8, 64  # of each set, so that measuring stays under 
 class Gauge:
     """Mean probability and greedy token accuracy on the same few rows every time."""
 
-    def __init__(self, lm: LM, task: Task) -> None:
+    def __init__(self, lm: LM, task: Task | Request) -> None:
         self.lm = lm
         self.samples = {"forget": _sample(task.forget), "retain": _sample(task.retain)}
 

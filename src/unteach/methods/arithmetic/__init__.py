@@ -1,0 +1,1 @@
+"""Forgetting by arithmetic: what fine-tuning adds to the weights, taken off."""
