@@ -14,8 +14,9 @@ from unteach.edit.edit import Edit
 from unteach.edit.plan import draw
 from unteach.lm.model import LM
 from unteach.measure.answers import ask, probability
+from unteach.measure.fisher import moments
 from unteach.methods.exact.analysis.codec import conditional, dependence, foci
-from unteach.methods.exact.analysis.fisher import moments, noise
+from unteach.methods.exact.analysis.fisher import noise
 from unteach.methods.exact.analysis.fisherscrub import FisherScrub
 from unteach.methods.exact.analysis.lcodec import LCODEC, newton, watched
 from unteach.methods.exact.analysis.ntkscrub import NTKScrub, retrained

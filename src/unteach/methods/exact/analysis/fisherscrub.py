@@ -11,7 +11,8 @@ from unteach.edit.edit import Edit
 from unteach.edit.patches import Put
 from unteach.edit.plan import draw
 from unteach.lm.model import LM
-from unteach.methods.exact.analysis.fisher import from_block, moments, noise
+from unteach.measure.fisher import moments
+from unteach.methods.exact.analysis.fisher import from_block, noise
 from unteach.methods.exact.analysis.subspace import both, reach
 from unteach.registry import method
 from unteach.schema import EMPIRICAL, InputError, Need, Request

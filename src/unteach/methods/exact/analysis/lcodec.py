@@ -16,8 +16,9 @@ from unteach.lm.anatomy import anatomy
 from unteach.lm.batch import Row, collate
 from unteach.lm.model import LM
 from unteach.lm.view import View
+from unteach.measure.fisher import Moments, moments
 from unteach.methods.exact.analysis.codec import foci
-from unteach.methods.exact.analysis.fisher import Moments, moments, noise
+from unteach.methods.exact.analysis.fisher import noise
 from unteach.methods.exact.analysis.subspace import AT_ONCE, both, reach
 from unteach.registry import method
 from unteach.schema import EMPIRICAL, InputError, Need, Record, Request
