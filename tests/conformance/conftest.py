@@ -18,7 +18,7 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 @pytest.fixture
 def edit(lm: LM, subject: Subject) -> Edit:
     """What the subject makes of the whole request, in as long a training as it takes to see what it does here."""
-    return made(lm, subject.method(SHORT if subject.corrects else WHOLE))
+    return made(lm, subject.method(SHORT if subject.corrects else WHOLE), subject.request)
 
 
 @pytest.fixture

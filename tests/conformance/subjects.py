@@ -1,6 +1,6 @@
 """Everything registered, one by one, on each of the two tiny families."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,14 @@ REQUEST = Request(
         for i, (town, known) in enumerate(list(worlds.TOWNS.items())[:2])
     ),
 )
+LABELLED = replace(  # every town in two wordings, which are the classes
+    REQUEST,
+    forget=tuple(
+        replace(r, id=f"{r.id}-{label}", prompt=f"{opening} {r.prompt[:1].lower()}{r.prompt[1:]}", label=label)
+        for label, opening in enumerate(("In spring,", "At night,"))
+        for r in worlds.RECORDS
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -43,13 +51,23 @@ class Subject:
         if self.entry.kind == "objective":
             return build("method", "finetune", {"objective": self.entry.name, "plan": plan})
         known = {f.name for f in fields(self.cls)}
-        given = {"plan": plan, "practice": practice}
+        given = {"plan": plan, "practice": practice, "tokens": "last"}  # where an answer begins, a concept is read
         return build("method", self.entry.name, {name: value for name, value in given.items() if name in known})
 
     @property
     def corrects(self) -> bool:
         """Whether it corrects facts; what that does shows on models that know facts by their subjects alone."""
         return "facts" in self.entry.needs
+
+    @property
+    def erases(self) -> bool:
+        """Whether it takes the concept that labels tell from hidden states."""
+        return "labels" in self.entry.needs and "forget" in self.entry.needs
+
+    @property
+    def request(self) -> Request:
+        """All that it may need."""
+        return LABELLED if self.erases else REQUEST
 
     @property
     def keeps(self) -> bool:
@@ -67,11 +85,11 @@ SUBJECTS = [Subject(e) for e in entries() if e.kind in ("method", "objective")]
 _MADE: dict[tuple[str, str], Edit] = {}
 
 
-def made(lm: LM, method: Any) -> Edit:
+def made(lm: LM, method: Any, request: Request = REQUEST) -> Edit:
     """What a method makes of the whole request; made once in a session."""
     key = lm.digest(), repr(method)
     if key not in _MADE:
-        _MADE[key] = method(lm, REQUEST)
+        _MADE[key] = method(lm, request)
     return _MADE[key]
 
 

@@ -16,6 +16,8 @@ class Anatomy:
     `trunk` is everything below the output head, `blocks` the list of layers (from the root), `norm` the final
     norm; `attn_out` and `mlp_out` are the last linear maps of a block's two halves, from the block. `packs` says
     that its attention can be given from outside, `sums` that what its halves put out is added to the stream as it is.
+    `entered` names the norms in front of a block's halves, each with the linear maps that read it, in the order in
+    which they run; none where the halves read the stream itself.
     """
 
     trunk: str
@@ -23,18 +25,34 @@ class Anatomy:
     norm: str
     attn_out: str
     mlp_out: str
+    entered: tuple[tuple[str, tuple[str, ...]], ...] = ()
     packs: bool = True
     sums: bool = True
 
 
-_LLAMA = Anatomy("model", "model.layers", "model.norm", "self_attn.o_proj", "mlp.down_proj")
-_NORMED = replace(_LLAMA, sums=False)  # a norm stands behind each half
+_ATTENDS = "input_layernorm", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
+_GATES = ("mlp.gate_proj", "mlp.up_proj")
+_LLAMA = Anatomy(
+    "model", "model.layers", "model.norm", "self_attn.o_proj", "mlp.down_proj",
+    (_ATTENDS, ("post_attention_layernorm", _GATES)),
+)  # fmt: skip
+_NORMED = replace(_LLAMA, entered=(_ATTENDS, ("pre_feedforward_layernorm", _GATES)), sums=False)
 
 FAMILIES: dict[str, Anatomy] = {
-    "gpt2": Anatomy("transformer", "transformer.h", "transformer.ln_f", "attn.c_proj", "mlp.c_proj"),
-    "gptj": Anatomy("transformer", "transformer.h", "transformer.ln_f", "attn.out_proj", "mlp.fc_out", packs=False),
+    "gpt2": Anatomy(
+        "transformer", "transformer.h", "transformer.ln_f", "attn.c_proj", "mlp.c_proj",
+        (("ln_1", ("attn.c_attn",)), ("ln_2", ("mlp.c_fc",))),
+    ),
+    "gptj": Anatomy(
+        "transformer", "transformer.h", "transformer.ln_f", "attn.out_proj", "mlp.fc_out",
+        (("ln_1", ("attn.q_proj", "attn.k_proj", "attn.v_proj", "mlp.fc_in")),), packs=False,
+    ),
     "gpt_neox": Anatomy(
-        "gpt_neox", "gpt_neox.layers", "gpt_neox.final_layer_norm", "attention.dense", "mlp.dense_4h_to_h"
+        "gpt_neox", "gpt_neox.layers", "gpt_neox.final_layer_norm", "attention.dense", "mlp.dense_4h_to_h",
+        (
+            ("input_layernorm", ("attention.query_key_value",)),
+            ("post_attention_layernorm", ("mlp.dense_h_to_4h",)),
+        ),
     ),
     "llama": _LLAMA,
     "mistral": _LLAMA,
@@ -42,9 +60,15 @@ FAMILIES: dict[str, Anatomy] = {
     "qwen3": _LLAMA,
     "gemma2": _NORMED,
     "gemma3_text": _NORMED,
-    "phi3": _LLAMA,
-    "olmo2": _NORMED,
-}
+    "phi3": replace(
+        _LLAMA,
+        entered=(
+            ("input_layernorm", ("self_attn.qkv_proj",)),
+            ("post_attention_layernorm", ("mlp.gate_up_proj",)),
+        ),
+    ),
+    "olmo2": replace(_LLAMA, entered=(), sums=False),  # norms stand behind its halves alone
+}  # fmt: skip
 
 
 def anatomy(model: nn.Module) -> Anatomy:

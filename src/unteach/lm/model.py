@@ -116,9 +116,10 @@ class LM:
         return Pass(batch, logits, hidden)
 
     @torch.no_grad()
-    def enter(self, batch: Batch, layer: int) -> Tensor | None:
+    def enter(self, batch: Batch, layer: int, *, enter: Enter | None = None) -> Tensor | None:
         """The states (1, R, D) that enter a block, packed; None where rows cannot be packed now."""
-        return self._states(batch, layer - 1, None) if self._packs and layer else None
+        with entering(blocks(self.model), enter):
+            return self._states(batch, layer - 1, None) if self._packs and layer else None
 
     def inputs(
         self, batch: Batch, paths: Sequence[str], weights: Mapping[str, Tensor] | None = None, *,
