@@ -24,6 +24,7 @@ NOT_IN_THE_TABLE = {  # why it is here all the same
     ("benchmark", "stereoset"): "the rows of the metric of that name",
     ("benchmark", "winobias"): "the rows of the metric of that name",
     ("guard", "ike"): "what the method of that name puts on",
+    ("guard", "quark"): "what the method of that name puts on",
     ("guard", "serac"): "what the method of that name puts on",
     ("metric", "accuracy"): "the choice between right and wrong answers, which the truth ratio is read beside",
     ("metric", "distinctoutputs"): "the gate against canned replies",

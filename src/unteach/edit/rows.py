@@ -14,6 +14,7 @@ from unteach.lm.trace import Enter
 from unteach.lm.view import Pass, View
 from unteach.schema import InputError, Need, Record
 
+DONE = "done"  # the share of its steps that a training has made, as its loss finds it among the numbers it carries
 REFERENCE = "reference."  # how remembered log-probabilities are named in a checkpoint
 AT_ONCE = 32  # rows in one pass over the reference
 MOST_BYTES = 2**31  # of states that rows enter with, before they are computed anew
@@ -34,7 +35,8 @@ class Task:
     `needs` says what the loss reads; `instead` gives the replacement answers of a record in an epoch. `keep` maps the
     names of tensors in training to masks of their shape, false where nothing may move. `enough` ends the training with
     the reason it gives, asked before the first step and at every measurement. `state` holds numbers that the loss
-    carries from step to step; they go into checkpoints.
+    carries from step to step, and under `DONE` how far training has come; they go into checkpoints. `watched` are the
+    rows to forget where others are trained on in their place.
     """
 
     forget: Sequence[Record]
@@ -45,6 +47,7 @@ class Task:
     keep: Mapping[str, Tensor] = field(default_factory=dict)
     enough: Callable[[], str] | None = None
     state: dict[str, float] = field(default_factory=dict)
+    watched: Sequence[Record] = ()
 
     @property
     def replaced(self) -> bool:

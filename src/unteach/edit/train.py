@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from time import monotonic
 from typing import Any
@@ -18,7 +18,7 @@ from unteach.edit.edit import Edit
 from unteach.edit.gauge import Gauge
 from unteach.edit.plan import Plan, Step, draw, schedule
 from unteach.edit.progress import Progress
-from unteach.edit.rows import Desk, Task
+from unteach.edit.rows import DONE, Desk, Task
 from unteach.edit.trainable import Trainable, trainable
 from unteach.lm.model import LM
 from unteach.schema import EMPIRICAL, Guarantee, InputError
@@ -50,10 +50,12 @@ class _Run:
 def train(
     lm: LM, task: Task, plan: Plan, *, made_by: str = "", guarantee: Guarantee = EMPIRICAL,
     order: Callable[[Mapping[str, int], Mapping[str, int], Plan], tuple[Step, ...]] = schedule,
+    opened: Callable[[LM, Plan], AbstractContextManager[Trainable]] = trainable,
 ) -> tuple[Edit, dict[str, Tensor]]:  # fmt: skip
     """Train by the plan and return the edit with the optimiser's last state; the model is left as it was.
 
-    `order` gives every micro-batch as a pure function of the rows' ids and lengths. Where a place for
+    `order` gives every micro-batch as a pure function of the rows' ids and lengths; `opened` makes ready what is
+    trained, where that is not what the plan says. Where a place for
     checkpoints is set, the training goes on from the newest whole one and ends with the same edit as if it had
     never stopped.
     """
@@ -63,7 +65,7 @@ def train(
         steps = order(*desk.lengths, plan)
         desk.lay_out(steps)
         fingerprint = _fingerprint(base, plan, steps, desk, made_by)
-        with trainable(lm, plan) as parts:
+        with opened(lm, plan) as parts:
             run = _begin(lm, task, plan, steps, parts, desk, fingerprint)
             _loop(run)
             _save(run)  # so that a kill before the edit is used costs nothing
@@ -92,7 +94,7 @@ def _begin(
     others = [p for p in parts.parameters.values() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = accelerator.prepare(torch.optim.AdamW([g for g in groups if g["params"]], lr=0.0, fused=True))
-    gauge = Gauge(lm, task)
+    gauge = Gauge(lm, replace(task, forget=task.watched or task.forget))
     run = _Run(lm, task, plan, steps, parts, optimiser, accelerator, desk, gauge, fingerprint)
     _resume(run)
     if not run.done:
@@ -112,6 +114,7 @@ def _loop(run: _Run) -> None:
     try:
         with Progress("training", len(updates), run.done) as progress:
             while run.done < len(updates) and not run.ended:
+                run.task.state[DONE] = run.done / len(updates)
                 loss = _update(run, updates[run.done], run.plan.rate(run.done, len(updates), per_epoch))
                 run.done += 1
                 if run.gauge.wanted and (run.done % every == 0 or run.done == len(updates)):

@@ -43,11 +43,17 @@ class Trainable(Protocol):
 @contextmanager
 def trainable(lm: LM, plan: Plan) -> Iterator[Trainable]:
     """Make ready what the plan wants trained; afterwards every module, tensor and flag is the one it was."""
+    with frozen(lm), _lora(lm, plan) if plan.lora else _scratch(lm, plan) as found:
+        yield found
+
+
+@contextmanager
+def frozen(lm: LM) -> Iterator[None]:
+    """No weight of the model is in training but those that are put there; afterwards every flag is the one it was."""
     flags = {name: p.requires_grad for name, p in lm.model.named_parameters()}
     lm.model.requires_grad_(False)
     try:
-        with _lora(lm, plan) if plan.lora else _scratch(lm, plan) as found:
-            yield found
+        yield
     finally:
         for name, parameter in lm.model.named_parameters():
             parameter.requires_grad_(flags[name])

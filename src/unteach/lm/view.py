@@ -74,6 +74,7 @@ class View:
         self._pass, self._known, self._instead = whole, known, instead
         offsets = whole.batch.offsets
         self._first = rows.start
+        self.records: tuple[str, ...] = whole.batch.records[rows]
         self._tokens = slice(offsets[rows.start], offsets[rows.stop])
         self.lengths: Int[Tensor, " B"] = whole.batch.lengths[rows]
 

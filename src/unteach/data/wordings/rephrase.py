@@ -86,14 +86,14 @@ def _filled(record: Record, k: int) -> tuple[str, ...]:
 
 
 def _indirect(text: str) -> Iterator[str]:
-    clause = _clause(text)
-    if clause:
-        yield from (frame.format(clause) for frame in INDIRECT[:4])
+    inner = clause(text)
+    if inner:
+        yield from (frame.format(inner) for frame in INDIRECT[:4])
         yield from (frame.format(_lowered(text)) for frame in DIRECT[:2])
-        yield from (frame.format(clause) for frame in INDIRECT[4:])
+        yield from (frame.format(inner) for frame in INDIRECT[4:])
 
 
-def _clause(text: str) -> str:
+def clause(text: str) -> str:
     """The question as a clause, its verb behind its subject; empty where it is not plain where that ends."""
     if _WHO.fullmatch(text):
         return _lowered(text).rstrip("?")

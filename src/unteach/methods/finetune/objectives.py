@@ -27,8 +27,9 @@ class Objective(Protocol):
     """A scalar to minimise, from the model now and the model before on the same rows.
 
     An objective may also have: `turns = True` (forget and retain rows take turns, an epoch of each),
-    `tune(layers)` (what it was published to train), and `dual(weight, loss)` (the retain term's next weight, from
-    its weight and value at this step).
+    `tune(layers)` (what it was published to train), `dual(weight, loss)` (the retain term's next weight, from its weight
+    and value at this step), and `factors(done)` (what the weights of the two terms are multiplied by when this share of
+    the training is done).
     """
 
     needs: ClassVar[frozenset[Need]]
