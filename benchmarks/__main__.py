@@ -8,7 +8,8 @@ NAMES = {
     "training": "training", "audit": "auditing", "speed": "speed",
     "meta-audit": "meta_audit.command",
     "editors": "editors", "editing": "editing",
-    "heads": "heads", "exact": "exact",
+    "heads": "heads", "exact": "exact", "deletion": "deletion", "trace": "trace",
+    "relearning": "relearning",
 }  # fmt: skip
 
 

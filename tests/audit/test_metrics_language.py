@@ -11,13 +11,13 @@ from told import Watcher, answer, evidence, telling
 from transformers import BertConfig, BertForSequenceClassification
 
 import worlds
-from unteach.audit.classifier import classifier
 from unteach.audit.entailment import Rules, backend
 from unteach.audit.entities import Entity, coverage, entities, named
 from unteach.audit.evidence import Evidence
-from unteach.audit.lexicon import LEXICON, abuses
 from unteach.audit.metrics.linguisticscore import brunet, honore, linguistic
 from unteach.audit.rouge import words
+from unteach.data.lexicon import LEXICON, abuses
+from unteach.lm.classifier import classifier
 from unteach.lm.load import quiet
 from unteach.lm.model import LM
 from unteach.measure.choice import lettered

@@ -21,6 +21,8 @@ OPTIONAL = {  # numpy: with matplotlib
         "openai",
         "sentence_transformers",
         "ray",
+        "spacy",
+        "presidio_analyzer",
     )
 }
 CORE = {  # what a bare install has

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from unteach.audit.classifier import Classifier, classifier
 from unteach.audit.entities import Entity, Kind, entities
 from unteach.audit.refusal import refuses
 from unteach.audit.rouge import words
+from unteach.lm.classifier import Classifier, classifier
 from unteach.schema import InputError
 
 Relation = Literal["entailment", "neutral", "contradiction"]

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from unteach.data.personal.checks import luhn, mod97
+
 Kind = Literal["e-mail", "link", "account number", "card number", "phone number", "number", "date of birth"]
 
 EMAIL = re.compile(r"(?<!\w)\w[\w.+-]{0,63}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
@@ -102,15 +104,14 @@ def is_account(text: str) -> bool:
     bare = text.replace(" ", "").casefold()
     if not re.fullmatch(r"[a-z]{2}\d{2}[a-z0-9]{11,30}", bare):
         return False
-    return int("".join(str(int(c, 36)) for c in bare[4:] + bare[:4])) % 97 == 1
+    return mod97(bare)
 
 
 def is_card(digits: str) -> bool:
     """Whether a payment card number has the right check digit. Luhn 1960."""
     if len(digits) not in CARD_DIGITS or not digits.isdecimal() or digits[0] == "0":
         return False
-    doubled = (int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits)))
-    return sum(n - 9 * (n > 9) for n in doubled) % 10 == 0
+    return luhn(digits)
 
 
 def _kind(text: str, digits: str) -> Kind:

@@ -1,6 +1,17 @@
 """The command line: thin; every command is also a Python function. Torch is imported only by the commands that need it."""
 
-from unteach.cli import changing, deleting, editing, exporting, looking, reading, rewording, tracing, verifying
+from unteach.cli import (
+    changing,
+    deleting,
+    editing,
+    exporting,
+    looking,
+    reading,
+    rewording,
+    searching,
+    tracing,
+    verifying,
+)
 from unteach.cli.app import app, err, main, out, say
 
 __all__ = [
@@ -16,6 +27,7 @@ __all__ = [
     "reading",
     "rewording",
     "say",
+    "searching",
     "tracing",
     "verifying",
 ]

@@ -6,8 +6,8 @@ import unicodedata
 from functools import cache
 
 # Scripts written without spaces between words, taken character by character.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_TOKEN = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}]+")
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_TOKEN = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 
 
 def fold(text: str) -> str:
@@ -19,12 +19,17 @@ def fold(text: str) -> str:
     return " ".join(plain.translate(_separators()).split()) or text.strip()
 
 
+def tokens(folded: str) -> list[str]:
+    """The words of a folded text, and the characters where words are not spaced."""
+    return folded.split() if folded.isascii() else _TOKEN.findall(folded)
+
+
 def grams(folded: str, size: int = 3) -> frozenset[tuple[str, ...]]:
     """The runs of `size` words of a folded text (characters where words are not spaced), as a set."""
-    tokens = _TOKEN.findall(folded)
-    if len(tokens) <= size:
-        return frozenset([tuple(tokens)])
-    return frozenset(zip(*(tokens[i:] for i in range(size)), strict=False))
+    every = tokens(folded)
+    if len(every) <= size:
+        return frozenset([tuple(every)])
+    return frozenset(zip(*(every[i:] for i in range(size)), strict=False))
 
 
 @cache

@@ -47,12 +47,17 @@ def first_near(found: Index, texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     for number, text in enumerate(texts):
         if len(done) == len(found.sets):
             return
-        for candidate in sorted(_near(found, text, done)):
+        for candidate, _ in sorted(_near(found, text, done)):
             done.add(candidate)
             yield candidate, number
 
 
-def _near(found: Index, text: str, done: set[int]) -> Iterator[int]:
+def near_to(found: Index, text: str) -> list[tuple[int, float]]:
+    """The indexed texts that are near one text, in their order, each with its similarity."""
+    return sorted(_near(found, text, set()))
+
+
+def _near(found: Index, text: str, done: set[int]) -> Iterator[tuple[int, float]]:
     every = grams(text)
     known = frozenset(found.ranks[gram] for gram in every if gram in found.ranks)
     # Grams nobody has are the rarest of all: they fill the prefix first.
@@ -67,8 +72,9 @@ def _near(found: Index, text: str, done: set[int]) -> Iterator[int]:
     for candidate in candidates - done:
         other = found.sets[candidate]
         shared = len(other & known)
-        if shared >= found.near * (len(other) + len(every) - shared) - _EPSILON:
-            yield candidate
+        union = len(other) + len(every) - shared
+        if shared >= found.near * union - _EPSILON:
+            yield candidate, shared / union
 
 
 def _least(size: int, near: float) -> int:

@@ -44,6 +44,25 @@ class Classifier:
         return found
 
 
+@dataclass(frozen=True)
+class Judged:
+    """For each text the greatest probability that a classifier gives to a label whose name holds `label`."""
+
+    source: str
+    label: str = "toxic"
+
+    @property
+    def name(self) -> str:
+        return classifier(self.source).name
+
+    def __call__(self, texts: Sequence[str]) -> list[float]:
+        judge = classifier(self.source)
+        labels = [n for n in judge.labels if self.label in n and not n.startswith(("non", "not"))]
+        if not labels:
+            raise InputError(f"{judge.name}: no label of it is named {self.label}; name a classifier that has one")
+        return [max(shares[n] for n in labels) for shares in judge([(text,) for text in texts])]
+
+
 @lru_cache(maxsize=2)
 def classifier(source: str) -> Classifier:
     """Open a classifier; raises `InputError` for what cannot be opened."""
