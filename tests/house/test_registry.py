@@ -30,6 +30,7 @@ NOT_IN_THE_TABLE = {  # why it is here all the same
     ("metric", "distinctoutputs"): "the gate against canned replies",
     ("metric", "miaconfidence"): "the gate against answers that were taught in place of the forgotten ones",
     ("metric", "paraphrase"): "the gate against forgetting one wording only",
+    ("command", "clean"): "how the passes over data are run",
     ("command", "export"): "a forget set as tests for other tools, which an audit by others needs",
     ("command", "reword"): "wrong answers and other wordings, which several metrics need, for rows that have none",
     ("command", "shadows"): "the models that the likelihood-ratio metrics compare with",

@@ -2,6 +2,7 @@
 
 from unteach.cli import (
     changing,
+    cleaning,
     deleting,
     editing,
     exporting,
@@ -17,6 +18,7 @@ from unteach.cli.app import app, err, main, out, say
 __all__ = [
     "app",
     "changing",
+    "cleaning",
     "deleting",
     "editing",
     "err",

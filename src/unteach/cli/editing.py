@@ -30,7 +30,7 @@ class Teaching:
 
 
 @app.command("edit", context_settings=LOOSE)
-@from_fields(Files, Recipe, but=("options", "forget", "holdout", "near", "scope"), panels=("Files", "What"))
+@from_fields(Files, Recipe, but=("options", "forget", "by", "holdout", "near", "scope"), panels=("Files", "What"))
 def _edit(words: Sequence[str], given: Given) -> None:
     """Correct the facts in --facts in MODEL, and say what else moved.
 

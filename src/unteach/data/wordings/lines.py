@@ -40,5 +40,6 @@ def _extras(record: Record) -> Mapping[str, object]:
         "paraphrases": list(record.paraphrases),
         "restated": record.restated,
         "perturbed": list(record.perturbed),
+        "risk": record.risk or None,
     }
     return {name: value for name, value in every.items() if value not in (None, "", [])}

@@ -24,7 +24,7 @@ from unteach.registry import method
 from unteach.schema import InputError, Need, Record, Request
 
 PLAN = Plan(tune="full", epochs=2, lr=1e-6, batch_size=8, accumulate=16)
-UNTAUGHT = -100  # the label of a token that teaches nothing, `cross_entropy`'s own
+UNTAUGHT = -1  # in place of the label of a token that teaches nothing
 AT_ONCE = 8  # rows in one pass
 
 Labels = Mapping[str, Tensor]
@@ -73,8 +73,8 @@ class WHP:
 
         def loss(now: Sides, _before: Sides) -> Tensor:
             wanted = torch.cat([labels[key] for key in now.forget.records]).to(now.forget.logits.device)
-            taught = (wanted != UNTAUGHT).sum().clamp_min(1)
-            return cross_entropy(now.forget.logits, wanted, ignore_index=UNTAUGHT, reduction="sum") / taught
+            taught = wanted != UNTAUGHT
+            return cross_entropy(now.forget.logits[taught], wanted[taught], reduction="sum") / taught.sum().clamp_min(1)
 
         task = Task(request.forget, (), loss, frozenset({"forget"}))
         drawn = sha256(repr([labels[key].tolist() for key in sorted(labels)]).encode()).hexdigest()[:8]
