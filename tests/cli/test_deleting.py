@@ -37,6 +37,13 @@ def failed(*words: object, says: str) -> None:
     assert says in ran.err
 
 
+def kept_out(rows: Path, listed: Path) -> str:
+    """What is said of deleted rows in the data; that they are there is no success."""
+    ran = run("check", rows, "--exclusion", listed)
+    assert ran.code == 1
+    return ran.out
+
+
 PARTS = ["--shards", 2, "--slices", 2, "--risks", 2, "--epochs", 1, "--batch-size", 4, "--rank", 2]
 
 
@@ -44,7 +51,9 @@ def test_a_subject_is_deleted_from_the_command_line(base: Path, rows: Path, tmp_
     store = tmp_path / "store"
     told = said("train", base, "--data", rows, "--out", store, *PARTS)
     assert "12 records in 2 shards of 2 slices; 4 stages trained" in told
-    first = said("delete", store, "--subject", "s1", "--at-once")
+    listed = tmp_path / "gone.json"
+    first = said("delete", store, "--subject", "s1", "--at-once", "--exclusion", listed)
+    assert "came back: 2 of 12" in kept_out(rows, listed)
     assert "2 records, 0 of them as duplicates" in first
     assert "influence-free" in first
     assert "certificate" not in first

@@ -79,6 +79,9 @@ def delete(
     checkpoints: Annotated[
         Path | None, typer.Option(help="a second place for signed checkpoints of the ledger")
     ] = None,
+    exclusion: Annotated[
+        Path | None, typer.Option(help="a list that the rows go onto, for `unteach check` before later trainings")
+    ] = None,
     base: Base = "",
     executor: Executor = "inline",
     workers: Workers = 2,
@@ -100,6 +103,7 @@ def delete(
         executor=executor,
         workers=workers,
         checkpoints=checkpoints,
+        exclusion=exclusion,
         say=say,
     ):
         out.print(line, markup=False)

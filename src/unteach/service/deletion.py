@@ -110,7 +110,7 @@ def complete(desk: Desk, build: Build) -> None:
     trained(store, desk.lm, jobs, desk.executor, desk.workers, desk.say)
 
 
-def _gone(desk: Desk, request: str) -> tuple[tuple[Record, ...], list[Record]]:
+def gone(desk: Desk, request: str) -> tuple[tuple[Record, ...], list[Record]]:
     """All records, those of the request among them, and those alone; what was fenced is still sealed."""
     rids = set(rids_of(desk.store, request))
     owners = set(desk.store.owners(rids).values())
@@ -122,12 +122,12 @@ def _gone(desk: Desk, request: str) -> tuple[tuple[Record, ...], list[Record]]:
 
 def _close(desk: Desk, request: str) -> Mapping[str, Any]:
     how = desk.store.db.execute("SELECT policy FROM requests WHERE id = ?", (request,)).fetchone()[0]
-    records, gone = _gone(desk, request)
-    twins = closure(records, gone, policy(how))
-    if len(gone) + len(twins) == len(records):
+    records, going = gone(desk, request)
+    twins = closure(records, going, policy(how))
+    if len(going) + len(twins) == len(records):
         reach(desk.store, request, "refused", {"duplicates": len(twins)})
         raise InputError(f"request {request} is refused: nothing would be left of the data; retire the store instead")
-    rids = sorted(desk.store.rid(r.id) for r in (*gone, *twins))
+    rids = sorted(desk.store.rid(r.id) for r in (*going, *twins))
     return {"rids": rids, "duplicates": len(twins)}
 
 
@@ -135,7 +135,7 @@ def _plan(desk: Desk, request: str) -> Mapping[str, Any]:
     left = _left(desk, request)
     build = desk.build(left)
     price = cost(desk.store, build, missing(build, desk.store))
-    before, _ = _gone(desk, request)
+    before, _ = gone(desk, request)
     return {
         "records": price.records, "whole": price.whole, "stages": price.stages,
         "predicted": None if price.seconds is None else round(price.seconds, 3),
@@ -151,9 +151,9 @@ def _left(desk: Desk, request: str) -> tuple[Record, ...]:
 
 def _fed_by(desk: Desk, request: str) -> list[str]:
     """The stages that the rows fed, of every build that is in the store."""
-    _, gone = _gone(desk, request)
+    _, going = gone(desk, request)
     least: dict[int, int] = {}
-    for place in map(desk.store.plan.place, gone):
+    for place in map(desk.store.plan.place, going):
         least[place.shard] = min(place.slice, least.get(place.shard, place.slice))
     rows = desk.store.db.execute("SELECT id, shard, stage FROM nodes").fetchall()
     keep = {n.id for chain in desk.build(_left(desk, request)).values() for n in chain}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
+from unteach.data.exclusion import manifest, read_manifest, write_manifest
 from unteach.data.read import read
 from unteach.edit.plan import Plan
 from unteach.lm.load import load
@@ -94,20 +95,30 @@ def train(
 
 def delete(
     place: Path, asked: Asked, *, at_once: bool = False, base: str = "", device: str = "",
-    executor: str = "inline", workers: int = 2, checkpoints: Path | None = None, say: Say = lambda _: None,
+    executor: str = "inline", workers: int = 2, checkpoints: Path | None = None, exclusion: Path | None = None,
+    say: Say = lambda _: None,
 ) -> list[str]:  # fmt: skip
-    """Take in a request, unless nothing is asked for, and bring all open ones to their end."""
+    """Take in a request, unless nothing is asked for, and bring all open ones to their end.
+
+    With `exclusion` the rows go onto a list that `unteach check` keeps them out by, before they are destroyed.
+    """
     with _desk(place, base, device, say, _executor(executor, workers), workers) as desk:
         if not asked.nothing:
             receive(desk.store, asked.of(desk.store), policy(asked.policy))
         requests = open_requests(desk.store)
         if not requests:
             raise InputError("nothing is asked for and no request is open; give --ids, --subject or --forget")
-        return [line for request in requests for line in _brought(desk, request, at_once, checkpoints)]
+        return [line for r in requests for line in _brought(desk, r, at_once, checkpoints, exclusion)]
 
 
-def _brought(desk: Desk, request: str, at_once: bool, checkpoints: Path | None) -> Iterator[str]:
+def _brought(
+    desk: Desk, request: str, at_once: bool, checkpoints: Path | None, exclusion: Path | None
+) -> Iterator[str]:
     advance(desk, request, until="planned")
+    if exclusion is not None:
+        listed = read_manifest(exclusion) if exclusion.exists() else manifest()
+        write_manifest(listed.plus(deletion.gone(desk, request)[1]), exclusion)
+        yield f"kept out from now on by: {exclusion}"
     notes = notes_of(desk.store, request)
     count = len(rids_of(desk.store, request))
     yield f"request {request}: {count} records, {notes['duplicates']} of them as duplicates"
