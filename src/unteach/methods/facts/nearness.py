@@ -94,6 +94,6 @@ def _opened(folder: str) -> Any:
         from sentence_transformers import SentenceTransformer  # here: an extra of its own
     except ModuleNotFoundError as missing:
         raise InputError(
-            "option 'embedder' needs the package sentence-transformers; install it, or leave embedder out"
+            "option 'embedder' needs the package sentence-transformers; install unteach[embed], or leave embedder out"
         ) from missing
     return SentenceTransformer(folder, local_files_only=True)
