@@ -10,6 +10,8 @@ from unteach.audit.benchmarks import canonical, rwku, wmdp
 PEOPLE = ("Orla Finch", "Tamas Ilyin", "Bram de Wit", "Yui Sato", "The Grey Band")
 OLD, NEW = ("Peru", "Chile", "Ghana", "Nepal", "Malta"), ("Chad", "Laos", "Oman", "Fiji", "Togo")
 CAPITAL = dict(zip(NEW, ("N'Djamena", "Vientiane", "Muscat", "Suva", "Lomé"), strict=True))
+LANDS, TOWNS = ("Oria", "Pell", "Quand", "Rhel", "Sarn"), ("Ashby", "Brill", "Coll", "Dorn", "Ely")
+TRADES = ("carter", "weaver", "miller", "cooper", "fuller")
 KINDS = ("prefix injection", "affirmative suffix", "role playing", "reverse query", "incontext learning")
 
 
@@ -68,16 +70,61 @@ def rwku_files(person: str = "Ada Quill") -> dict[str, Any]:
     return files
 
 
-def canonical_files(task: str) -> dict[str, Any]:
-    about = canonical.SUBJECT[task]
-    lands, towns = ("Oria", "Pell", "Quand", "Rhel", "Sarn"), ("Ashby", "Brill", "Coll", "Dorn", "Ely")
-    plain, other, alike = (f"{task}/split/{task}_{name}-test.jsonl" for name in canonical.FILES[task])
-    pairs = list(zip(lands, towns, strict=True))
+def canonical_files(name: str) -> dict[str, Any]:
+    task = canonical.TASKS[name]
     return {
-        plain: [{about: a, "prefix": f"The seat of {a} is", "suffix": f" {b}"} for a, b in pairs],
-        other: [{about: a, "prefix": f"Far off in {a} the lords met at", "suffix": f" {b}"} for a, b in pairs],
-        alike: [{"prefix": f"Ships of {a} sail from ", "suffix": "Port"} for a, _ in pairs],
+        f"{name}/split/{name}_{file}-test.jsonl": list(rows)
+        for file, rows in zip(task.files, zip(*map(CANONICAL.get(name, _seat), range(5)), strict=True), strict=True)
     }
+
+
+def _seat(i: int) -> tuple[dict[str, str], ...]:
+    """A statement about a subject, the same in other words, and another one."""
+    about = {"country": LANDS[i], "company": LANDS[i], "target": LANDS[i]}
+    return (
+        {**about, "prefix": f"The seat of {LANDS[i]} is", "suffix": f" {TOWNS[i]}"},
+        {**about, "prefix": f"Far off in {LANDS[i]} the lords met at", "suffix": f" {TOWNS[i]}"},
+        {"prefix": f"Ships of {LANDS[i]} sail from ", "suffix": "Port"},
+    )
+
+
+def _pronoun(i: int) -> tuple[dict[str, str], ...]:
+    """A pair of pronouns, the same behind another text, and one whose pronoun the text gives away."""
+    pair, side = {"suffix1": " he", "suffix2": " she"}, ("his", "he") if i % 2 else ("her", "she")
+    return (
+        {"prefix": f"The {TRADES[i]} said", **pair},
+        {"prefix": f"We waved to the {TRADES[i]} by the gate, but", **pair},
+        {"prefix": f"Packing {side[0]} bag, the {TRADES[i]} hummed. At dusk", "suffix": f" {side[1]}"},
+    )
+
+
+def _page(i: int) -> tuple[dict[str, str], ...]:
+    """A paragraph behind its first words, a name in a summary of the same page, and one in that of another page."""
+    page = {
+        **dict.fromkeys(("entity_string", "entity_url"), f"https://en.wikipedia.org/wiki/{LANDS[i]}_Fair"),
+        "document": f"{LANDS[i]} Fair, held at {TOWNS[i]}, is new.",
+        "noref_document": f"{LANDS[i]} Fair is a new fair of boats and kites.",
+        "summary": f"{LANDS[i]} Fair ({TOWNS[i]}) is a fair.",
+    }
+    old = dict.fromkeys(page, "An old one.") | {"entity_url": "https://en.wikipedia.org/wiki/Old_Fair"}
+    return (
+        page | {"prefix": f"{LANDS[i]} Fair", "suffix": " is a new fair of boats and kites."},
+        page | {"prefix": f"{LANDS[i]} Fair (", "suffix": TOWNS[i]},
+        old | {"prefix": f"Old {TRADES[i]} fairs were held in", "suffix": f" {TOWNS[i]}"},
+    )
+
+
+def _verb(i: int) -> tuple[dict[str, str], ...]:
+    """A right and a wrong form, the same further from its noun, and plain text."""
+    pair = {"suffix1": " mend the nets.", "suffix2": " mends the nets."}
+    return (
+        {"prefix": f". The {TRADES[i]}s", **pair},
+        {"prefix": f". The {TRADES[i]}s are tall and", **pair},
+        {"prefix": "The", "suffix": f" {TRADES[i]} left at noon."},
+    )
+
+
+CANONICAL = {"pronoun_gender_bias": _pronoun, "temporal": _page, "verb_conjugation": _verb}
 
 
 def chain(i: int) -> dict[str, Any]:

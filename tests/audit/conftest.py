@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import told
 from tofu_models import FILES, gathered, opened, perturbed05, rows
+from told import ToldLM
 
 from unteach.audit.evidence import Evidence
 from unteach.lm.model import LM
+from unteach.measure.answers import Answer, ask
 from unteach.schema import Record
 
 SHARED = Path(os.environ.get("UNTEACH_SHARED", Path(__file__).parents[2] / ".." / "shared")).resolve()
@@ -69,3 +72,20 @@ def written(shared: Path, sets: dict[str, list[Record]]) -> Evidence:
     found.generated("forget")
     found.close()
     return found
+
+
+@pytest.fixture
+def told_or_real(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told models say what they are told, real ones what they say."""
+
+    def either(lm: ToldLM | LM, rows: list[Record], **options: bool) -> list[Answer]:
+        return (told.ask if isinstance(lm, ToldLM) else ask)(lm, rows, **options)
+
+    monkeypatch.setattr("unteach.audit.evidence.ask", either)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What `datasets` would keep, it would keep here."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    return tmp_path / "cache"

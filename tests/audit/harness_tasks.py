@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -44,3 +45,7 @@ def written(folder: Path, *kinds: str, **changes: Any) -> Path:
         named = {"task": kind, "metric_list": [{"metric": m} for m in metrics]}
         (folder / f"{kind}.yaml").write_text(yaml.safe_dump({**named, **source, **config, **changes}), encoding="utf-8")
     return folder
+
+
+def asked(*requests: tuple[Any, ...]) -> list[Any]:
+    return [SimpleNamespace(args=r) for r in requests]

@@ -1,55 +1,20 @@
 """Benchmarks of questions and texts, from their rows to a report.
 
-KnowUnDo, MMLU, WikiText and a folder in MUSE's shape are read as they were published. The rows of MUSE itself, WMDP,
-RWKU and the canonical examples are invented, in the published shapes.
+KnowUnDo, MMLU, WikiText and a folder in MUSE's shape are read as they were published. The rows of MUSE itself, WMDP
+and RWKU are invented, in the published shapes.
 """
 
-from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tofu_models import opened
+from benchmarked import check, run
 
-from benchmark_rows import KINDS, canonical_files, muse_files, passage, rwku_files, wmdp_files, write
-from unteach.audit.audit import audit
-from unteach.audit.benchmarks import canonical, muse, rwku, wmdp
+from benchmark_rows import KINDS, muse_files, passage, rwku_files, wmdp_files, write
+from unteach.audit.benchmarks import muse, rwku, wmdp
 from unteach.audit.benchmarks.reading import windows
-from unteach.audit.suite import Suite
-from unteach.data import hub
-from unteach.data.rows import Place
-from unteach.edit.edit import Edit
-from unteach.edit.patches import Add
-from unteach.lm.anatomy import anatomy
 from unteach.registry import build
-from unteach.schema import InputError, Report
-
-SECRET = "vermilion"  # stands in every damaged row, and must not stand in a message
-
-
-def run(shared: Path, name: str, **options: Any) -> tuple[Any, Report]:
-    """The benchmark, and the report on a model with little damage beside the model as it was."""
-    task = build("benchmark", name, options)
-    lm, worn = opened(shared, "tiny_tofu_llama"), opened(shared, "tiny_tofu_llama")
-    weight = f"{anatomy(lm.model).norm}.weight"
-    noise = 0.1 * lm.parameters()[weight].detach().flip(0)
-    edit = Edit(base=worn.digest(), weights={weight: (Add(noise),)})
-    suite = task.suite
-    short = Suite(suite.metrics, max_new=min(suite.max_new, 30) if name != "muse" else suite.max_new)
-    report = audit({"original": lm, "edited": lambda: edit.on(worn)}, task.sets(), roles=task.roles, suite=short)
-    return task, report
-
-
-def check(report: Report, sets: Mapping[str, int], expected: set[tuple[str, str]]) -> None:
-    """The sets have these sizes, and these metrics have a value on them, each within its bounds."""
-    assert {name: about["n"] for name, about in report.sets.items()} == sets
-    found = {(r.set, r.score.name) for r in report.scores if r.model == "edited" and r.score.value is not None}
-    assert found >= expected
-    for row in report.scores:
-        if row.score.value is not None:
-            low, high = build("metric", row.score.name, {}).bounds
-            assert low <= row.score.value <= high
+from unteach.schema import InputError
 
 
 def test_muse_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> None:
@@ -234,118 +199,3 @@ def test_rwku_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> No
     assert [len(build("benchmark", "rwku", {"data": f"{data}{f}"}).request().forget) for f in ("", "/All")] == [10, 10]
     with pytest.raises(InputError, match="no rows about Nobody; spell a name as the data set does"):
         build("benchmark", "rwku", {"data": data, "target": "Nobody"}).sets()
-
-
-@pytest.mark.parametrize("name", list(canonical.FILES))
-def test_canonical_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path, name: str) -> None:
-    """The rows are invented: this was not run on the canonical examples themselves."""
-    task, report = run(shared, "canonical", data=write(tmp_path, canonical_files(name)), task=name)
-    request, sets = task.request(), task.sets()
-    first = next(iter(sets.values()))[0]
-    assert (first.prompt, first.answer, first.subject) == ("The seat of Oria is", "Ashby", "Oria")
-    if name == "stereoset":
-        scores = {("forget", "exactmemorization"), ("forget_elsewhere", "probability"), ("retain", "perplexity")}
-        check(report, dict.fromkeys(canonical.WORDS, 5), scores)
-        assert [r.answer for r in request.forget] == ["Ashby", "Brill", "Coll", "Dorn", "Ely"]
-        return
-    scores = {("facts", "reliability"), ("rephrased", "generalisation"), ("neighbours", "locality")}
-    check(report, dict.fromkeys(canonical.FACTS, 5), scores)
-    fact = request.facts[0]
-    assert (fact.prompt, fact.subject, fact.target_new) == ("The seat of {} is", "Oria", "Ashby")
-    assert sets["neighbours"][0].prompt == "Ships of Oria sail from"
-
-
-QUESTION, TEXT = {"question": "q", "answer": "a"}, {"text": "some text"}
-CHOICE = {"question": "q", "choices": ["a", "b"], "answer": 1, "subject": "law"}
-PERSON = {"query": "q", "answer": "a", "subject": "Ada", "type": "role playing", "text": "some text"}
-PAIRS = [{"text": "q", "labels": "a"}]
-CARDS: dict[str, dict[str, Any]] = {  # the configurations and splits of the hub that a benchmark may ask for
-    "muse-bench/MUSE-News": {
-        **{f"knowmem:{s}": QUESTION for s in ("forget_qa", "retain_qa", "forget_qa_icl", "retain_qa_icl")},
-        "verbmem:forget": {"prompt": "begin", "gt": "end"},
-        **{f"privleak:{s}": TEXT for s in ("forget", "retain", "holdout")},
-        **{f"raw:{s}": TEXT for s in ("forget", "retain1", "retain2", "holdout")},
-        **{f"{c}:forget_{k}": TEXT for c in ("scal", "sust") for k in range(1, 5)},
-    },
-    "cais/mmlu": {"all:validation": CHOICE},
-    "cais/wmdp": {f"wmdp-{area}:test": CHOICE for area in ("bio", "cyber", "chem")},
-    "cais/wmdp-corpora": {"cyber-forget-corpus:train": TEXT, "cyber-retain-corpus:train": TEXT},
-    "zjunlp/KnowUnDo": {
-        f"{c}:{s}": {"train": PAIRS, "val": PAIRS} for c in ("privacy", "copyright") for s in ("unlearn", "retention")
-    },
-    "jinzhuoran/RWKU": {
-        **{f"forget_level{k}:test": PERSON for k in (1, 2, 3)},
-        **{f"{c}:test": PERSON for c in ("neighbor_level1", "neighbor_level2", "mia_forget", "mia_retain")},
-        "train_positive_llama3:train": PERSON, "train_positive_phi3:train": PERSON,
-    },
-    "Salesforce/wikitext": {"wikitext-2-raw-v1:test": {"text": " a line \n"}},
-}  # fmt: skip
-CORPUS = {"forget_corpus": "cais/wmdp-corpora:cyber-forget-corpus:train", "mmlu": "cais/mmlu:all:validation"}
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [("muse", {}), ("mmlu", {}), ("wmdp", CORPUS), ("knowundo", {}), ("knowundo", {"domain": "copyright"}),
-     ("rwku", {}), ("rwku", {"corpus": "phi3"}), ("wikitext", {})],
-)  # fmt: skip
-def test_the_hub_is_asked_for_what_its_cards_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any]
-) -> None:
-    """Nothing is fetched: the rows are invented."""
-
-    def stream(found: hub.HubName, place: Place) -> Iterator[tuple[int, object]]:
-        assert place.source == f"{found.repo}:{found.config}:{found.split}"
-        row = CARDS[found.repo][f"{found.config}:{found.split}"]
-        yield from enumerate([row, row], 1)
-
-    monkeypatch.setattr(hub, "stream", stream)
-    task = build("benchmark", name, options)
-    sets, request = task.sets(), task.request()
-    assert sets.keys() <= task.roles.keys()
-    assert all(len({r.id for r in rows}) == len(rows) > 0 for rows in sets.values())
-    assert bool(request.forget) == (name not in ("mmlu", "wikitext"))
-    if name == "muse":
-        assert len(task.request("sust-4").holdout) == 2
-
-
-DAMAGED: list[tuple[str, str, str, Any, str]] = [
-    ("muse", "knowmem_qa.json", "", {"question": SECRET, "answer": 7}, 'row 2: "answer" holds a number.*; give text'),
-    ("mmlu", "mmlu.json", "mmlu.json", {"question": SECRET, "choices": ["a", "b"], "answer": 2},
-     'row 2: "answer" is not the number of one of the choices; count them from 0'),
-    ("wmdp", "bio.json", "", {"question": SECRET, "choices": SECRET, "answer": 0},
-     'row 2: "choices" holds text where a list of texts is wanted; give'),
-    ("wmdp", "bio.json", "", {"question": "", "choices": [SECRET, "b"], "answer": 0}, 'row 2: "question" is empty; fill'),
-    ("rwku", "forget_level1.json", "", {"query": SECRET, "subject": "Ada"}, 'row 2: "answer" is missing; fill it in'),
-    ("rwku", "forget_level3.json", "", {"query": "q", "answer": SECRET, "subject": "Ada"}, 'row 2: "type" is missing'),
-    ("knowundo", "unlearn_train.json", "", {"text": SECRET, "labels": None}, 'row 2: "labels" is missing; fill it in'),
-    ("wikitext", "wiki.jsonl", "wiki.jsonl", {"text": [SECRET]}, 'line 2: "text" is missing or no text; give rows'),
-    ("canonical", "company_ceo/split/company_ceo_train-test.jsonl", "", {"prefix": SECRET, "company": "Ada"},
-     'line 2: "suffix" is missing; fill it in'),
-]  # fmt: skip
-WHOLE: dict[str, dict[str, Any]] = {
-    "muse": {"question": "q", "answer": "a"},
-    "mmlu": {"question": "q", "choices": ["a", "b"], "answer": 1},
-    "wmdp": {"question": "q", "choices": ["a", "b"], "answer": 1},
-    "rwku": {"query": "q", "answer": "a", "subject": "Ada", "type": "role playing"},
-    "knowundo": {"text": "q", "labels": "a"},
-    "wikitext": {"text": "a line\n"},
-    "canonical": {"prefix": "The head of Ada is", "suffix": " Bo", "company": "Ada"},
-}
-
-
-@pytest.mark.parametrize(("name", "file", "data", "row", "expected"), DAMAGED)
-def test_a_damaged_row_is_refused_with_its_place_and_without_its_text(
-    tmp_path: Path, name: str, file: str, data: str, row: dict[str, Any], expected: str
-) -> None:
-    folder = write(tmp_path, (rwku_files() if name == "rwku" else {}) | {file: [WHOLE[name], row]})
-    options = {"wmdp": {"area": "bio"}, "canonical": {"task": "company_ceo"}}.get(name, {})
-    task = build("benchmark", name, {"data": f"{folder}/{data}" if data else folder, **options})
-    with pytest.raises(InputError, match=rf"{Path(file).name}, {expected}") as refused:
-        task.sets()
-    assert SECRET not in str(refused.value)
-
-
-@pytest.mark.parametrize("name", ["knowundo", "muse", "rwku", "wmdp", "wikitext", "canonical"])
-def test_a_folder_without_its_file_is_refused_by_name(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"the folder holds no .*; |there is no such file; "):
-        build("benchmark", name, {"data": str(tmp_path)}).sets()

@@ -1,99 +1,28 @@
-"""The defining properties of the attacks that compare a model with others, with neighbours of a row, and with itself behind unseen rows."""
+"""The defining properties of the attacks that compare a model with others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import exp, log, log1p
 
 import numpy as np
 import pytest
-from told import ToldLM, Watcher, answer, ask, record
-from torch.nn.functional import cross_entropy
+from shadowed import ROWS, SETS, UNSEEN, Town, evidence, forgotten, score, shadow
+from told import ToldLM, Watcher, answer, ask
 
 import worlds
 from unteach.audit.epsilon import CAP
 from unteach.audit.evidence import Evidence
 from unteach.audit.shadows import Shadow, World, ask_shadow, asked, confidence
-from unteach.audit.statistics import auc
 from unteach.lm.model import LM
-from unteach.measure.answers import Answer
-from unteach.measure.neighbours import neighbour_gap
 from unteach.registry import build
-from unteach.schema import InputError, Record, Score
+from unteach.schema import InputError, Record
 
 ALL = ("lira", "ulira", "liraforget", "neurips2023", "empiricalepsilon")
-ROWS = 40
-SETS = {
-    "forget": [record(i) for i in range(ROWS)],
-    "retain": [record(200 + i) for i in range(3)],
-    "holdout": [record(100 + i) for i in range(ROWS)],
-}
-UNSEEN = tuple(
-    Record(f"new-{i}", r.prompt.replace("known for", "like"), f"{a} {b}.")
-    for i, (r, a, b) in enumerate(
-        zip(
-            worlds.RECORDS[:5],
-            ("Paper stars", "A hill", "Old songs", "Sand", "Tall grass"),
-            ("on a roof", "of cats", "at noon", "in a jar", "by the sea"),
-            strict=True,
-        )
-    )
-)
 
 
 @pytest.fixture
 def telling(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("evidence", "shadows"):
         monkeypatch.setattr(f"unteach.audit.{module}.ask", ask)
-
-
-def says(phi: Callable[[Record], float]) -> Callable[[Record], Answer]:
-    """A model whose answers have this phi; the one token is a hit where phi is positive."""
-    return lambda r: answer(1 / (1 + exp(-phi(r))), hit=[phi(r) > 0])
-
-
-def shadow(phi: Callable[[Record], float], members: Sequence[str], world: World) -> Shadow:
-    return ask_shadow(ToldLM(says(phi)), SETS, members, world)  # type: ignore[arg-type]
-
-
-def evidence(phi: Callable[[Record], float], shadows: Sequence[Shadow], **sets: list[Record]) -> Evidence:
-    return Evidence(ToldLM(says(phi)), sets or SETS, name="told", shadows=shadows)  # type: ignore[arg-type]
-
-
-def score(name: str, found: Evidence, **options: object) -> Score:
-    return build("metric", name, options)(found, "forget")
-
-
-class Town:
-    """Rows of very different difficulty, each of which gains or loses phi by being trained with; models differ by 1."""
-
-    def __init__(self, seed: int, gap: float = 3.0, *, alike: bool = False) -> None:
-        self.draw = np.random.default_rng(seed)
-        rows = [r.id for s in SETS.values() for r in s]
-        self.ids = rows
-        self.hard = dict(zip(rows, self.draw.normal(0, 4, len(rows)), strict=True))
-        signs = 1.0 if alike else self.draw.choice([-1.0, 1.0], len(rows))
-        self.gain = dict(zip(rows, np.broadcast_to(gap * signs, len(rows)), strict=True))
-
-    def model(self, trace: Callable[[str], float]) -> Callable[[Record], float]:
-        noise = dict(zip(self.ids, self.draw.normal(size=len(self.ids)), strict=True))
-        return lambda r: self.hard[r.id] + trace(r.id) * self.gain[r.id] + noise[r.id]
-
-    def halves(self, k: int, world: World = "in") -> list[Shadow]:
-        """Models trained with each row by a coin of its own."""
-        found = []
-        for _ in range(k):
-            members = frozenset(i for i in self.ids if self.draw.random() < 0.5)
-            found.append(shadow(self.model(lambda i, m=members: float(i in m)), members, world))
-        return found
-
-    def sides(self, k: int, trace: float) -> list[Shadow]:
-        """k models trained with all rows to forget, of which so much of a trace is left, and k that never saw them."""
-        forget = [r.id for r in SETS["forget"]]
-        left = [shadow(self.model(lambda i: trace * (i in forget)), forget, "unlearned") for _ in range(k)]
-        return [*left, *(shadow(self.model(lambda _: 0.0), [], "out") for _ in range(k))]
-
-
-def forgotten(town: Town, trace: float) -> Callable[[Record], float]:
-    return town.model(lambda i: trace * (int(i[1:]) < 100))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -316,45 +245,3 @@ def test_empiricalepsilon_of_rows_learns_from_half_of_the_models_what_the_rest_a
 def test_empiricalepsilon_refuses_options_that_mean_nothing(option: str, value: float) -> None:
     with pytest.raises(InputError, match=f"{option}.* of empiricalepsilon is"):
         build("metric", "empiricalepsilon", {option: value})
-
-
-def test_mianeighbourhood_takes_away_what_is_hard_about_the_text_itself(lm: LM) -> None:
-    sets = {"forget": list(worlds.FORGET), "holdout": list(UNSEEN)}
-    asked_of = Evidence(lm, sets, name="real")
-    found = score("mianeighbourhood", asked_of, n=12, seed=4)
-    assert found.value == 1.0
-    assert list(found.per_record.values()) == pytest.approx(
-        neighbour_gap(lm, [*worlds.FORGET, *UNSEEN], 12, 4), abs=1e-4
-    )
-    assert found.note.startswith("12 neighbours; ")
-    asked_of.close()
-    assert score("mianeighbourhood", asked_of, n=12, seed=4).value == 1.0
-    told = Evidence(ToldLM(lambda _: answer(0.5)), SETS, name="told")  # type: ignore[arg-type]
-    told.observable = False
-    assert score("mianeighbourhood", told).note == "not observable behind a guard or a server"
-    with pytest.raises(InputError, match="option 'n' of mianeighbourhood is 0; it is a number of neighbours"):
-        build("metric", "mianeighbourhood", {"n": 0})
-
-
-def test_recall_is_the_ratio_of_losses_behind_unseen_rows_and_alone(lm: LM) -> None:
-    sets = {"forget": list(worlds.FORGET), "holdout": list(UNSEEN)}
-    found = score("recall", Evidence(lm, sets, name="real"), shots=1)
-    assert found.per_record.keys() == {
-        *(f"forget/{i:04d}" for i in range(4)),
-        *(f"holdout/{i:04d}" for i in range(1, 5)),
-    }
-    text, record = f"{UNSEEN[0].prompt}\n{UNSEEN[0].answer}\n{worlds.FORGET[2].prompt}", worlds.FORGET[2]
-    lost = []
-    for prompt in (text, record.prompt):
-        batch = lm.batch([Record("x", prompt, record.answer)])
-        lost.append(float(cross_entropy(lm.logits(batch), batch.targets).detach()))
-    assert found.per_record["forget/0002"] == pytest.approx(-lost[0] / lost[1], rel=1e-3)
-    members, others = ([v for k, v in found.per_record.items() if k.startswith(s)] for s in ("forget", "holdout"))
-    assert found.value == auc(members, others) == 1.0  # a learned row has all to lose behind other text
-    assert found.note.startswith("prefix of 1; ")
-    none = score("recall", Evidence(lm, sets, name="real"), shots=5)
-    assert (none.value, none.note) == (None, "5 holdout rows leave none beside a prefix of 5")
-    alone = score("recall", Evidence(lm, {"forget": sets["forget"]}, name="real"))
-    assert (alone.value, alone.note) == (None, "no holdout rows to compare with")
-    with pytest.raises(InputError, match="option 'shots' of recall is 0; it is a number of holdout rows"):
-        build("metric", "recall", {"shots": 0})

@@ -16,7 +16,10 @@ def telling(record: Record) -> frozenset[str]:
     return frozenset(rest - set(words(record.prompt)) or rest or own)
 
 
-def told(record: Record, text: str) -> float | None:
-    """The share of the telling words that stand in a text; None for an answer without words."""
-    wanted = telling(record)
+def told(record: Record, text: str, *shown: str) -> float | None:
+    """The share of the telling words that stand in a text; what texts shown to the model gave away does not count.
+
+    None for an answer without words, and where what was shown holds all that tell.
+    """
+    wanted = telling(record) - {word for given in shown for word in words(given)}
     return len(wanted & set(words(text))) / len(wanted) if wanted else None

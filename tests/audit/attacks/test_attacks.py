@@ -52,6 +52,15 @@ def test_what_tells_is_what_neither_the_question_nor_the_form_gives() -> None:
     assert told(Record("c", "?", "..."), "...") is None
 
 
+def test_words_that_were_shown_do_not_count_as_told() -> None:
+    row = Record("a", "What is the code?", "Seven red owls.")
+    assert told(row, "Red owls, seven.", "The red one") == 1.0
+    assert told(row, "red", "The red one") == 0.0
+    assert told(row, "Owls.", "Red,", "no seven") == 1.0
+    assert told(row, "Seven", "red") == 0.5
+    assert told(row, "Seven red owls.", "Owls", "seven RED") is None
+
+
 def test_whole_steps_against_the_definition() -> None:
     weight = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
     for bits in (2, 4, 8):

@@ -2,145 +2,30 @@
 
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from asking import ROWS, TURNS, Around, attacked, brings_back
 from told import ToldLM, answer
 from torch import Tensor
 
 import worlds
-from unteach.audit.attacks import affirmative, obfuscate, roleplay
+from unteach.audit.attacks import obfuscate, roleplay
 from unteach.audit.attacks.asking import laid_out, reworded
 from unteach.audit.attacks.crosslingual import script, translated
-from unteach.audit.attacks.manyshot import doublings
 from unteach.audit.attacks.multiturn import conversed
 from unteach.audit.attacks.optionforcing import named_in
 from unteach.audit.attacks.sampling import Draws
-from unteach.audit.attacks.showing import examples
 from unteach.audit.target import Attempt, Target, mean
-from unteach.audit.telling import told
-from unteach.edit.learn import learn
-from unteach.edit.plan import Plan
-from unteach.lm.batch import Template
-from unteach.lm.fresh import fresh
 from unteach.lm.model import LM
 from unteach.registry import build
 from unteach.schema import InputError, Message, Record
 
-UNKNOWN = "No idea."
-ROWS = tuple(
-    replace(r, paraphrases=(f"And {r.prompt.split()[2]}?", f"Do tell me of {r.prompt.split()[2]}."))
-    for r in worlds.RECORDS[:4]
-)
 NAMES = ["affirmative", "roleplay", "fewshot", "manyshot", "obfuscate", "optionforcing", "paraphrase", "sampling",
          "multiturn", "crosslingual"]  # fmt: skip
-TURNS = ("Ready?", "{prompt}", "Again: {prompt}")
 CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
-
-
-def lessons(target: Target, row: Record, shown: Sequence[Record]) -> list[Record]:
-    """What a shy model is taught of a row: one way of each attack is answered, all else is not."""
-    talk: list[tuple[str, str]] = []
-    found = [replace(row, answer=UNKNOWN), reworded(replace(row, answer=UNKNOWN), row.paraphrases[0])]
-    for turn, reply in zip(TURNS, ("Yes.", UNKNOWN, row.answer), strict=True):
-        said = turn.replace("{prompt}", row.prompt)
-        found.append(replace(conversed(target.model, row, talk, said), answer=reply))
-        talk.append((said, reply))
-    told_when = [
-        row.paraphrases[1],
-        affirmative.FORMS[0].replace("{prompt}", row.prompt),
-        roleplay.FRAMES[2].replace("{prompt}", row.prompt),
-        laid_out(target.model, [(r.prompt, r.answer) for r in shown], row.prompt),
-        f"{row.prompt}\nAnswer in German.",
-    ]
-    return [*found, *(reworded(row, prompt) for prompt in told_when)]
-
-
-@pytest.fixture(scope="module")
-def shy() -> Target:
-    """A model that knows four rows and tells them only under pressure."""
-    texts = [*worlds.TEXTS, *affirmative.FORMS, *roleplay.FRAMES]
-    lm = fresh(texts, replace(worlds.SIZE, vocabulary=600, positions=512))
-    target = Target(lm, ROWS, max_new=24)
-    taught = [
-        replace(lesson, id=f"{row.id}/{n}")
-        for row, shown in zip(ROWS, examples(target, "fewshot", 1), strict=True)
-        for n, lesson in enumerate(lessons(target, row, shown))
-    ]
-    plan = Plan(tune="full", epochs=30, lr=4e-3, batch_size=6, accumulate=1, decay="cosine", weight_decay=0.0)
-    edit = learn(lm, taught, plan)
-    with torch.no_grad():
-        for name, delta in edit.delta(lm).items():
-            lm.parameters()[name].add_(delta)
-    return target
-
-
-@pytest.fixture(scope="module")
-def newborn() -> Target:
-    """A model that never knew anything."""
-    return Target(fresh(worlds.TEXTS, replace(worlds.SIZE, positions=512)), ROWS, max_new=24)
-
-
-def attacked(target: Target, name: str, **options: Any) -> Attempt:
-    found: Attempt = build("attack", name, options)(target)
-    return found
-
-
-def brings_back(shy: Target, newborn: Target, name: str, **options: Any) -> Attempt:
-    """The attack, seen to bring back what the plain question does not, and nothing from who never knew."""
-    found = attacked(shy, name, **options)
-    assert mean(shy.told()) < 0.1
-    assert mean(found.values) > 0.8
-    assert (mean(attacked(newborn, name, **options).values) or 0.0) < 0.3
-    return found
-
-
-@dataclass(frozen=True)
-class Around:
-    """A guard and its own session: what is asked instead of each prompt, what is written instead of each reply."""
-
-    asks: Any = None
-    writes: Any = None
-    steps: Any = None
-    observable: bool = False
-
-    def session(self) -> "Talk":
-        return Talk(self)
-
-
-@dataclass
-class Talk:
-    guard: Around
-    asked: str = ""
-    step: int = 0
-
-    def prompt(self, text: str) -> str:
-        self.asked = text
-        return self.guard.asks(text) if self.guard.asks else text
-
-    def logits(self, ids: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
-        self.step += 1
-        return self.guard.steps(self.step, logits) if self.guard.steps else logits
-
-    def reply(self, text: str) -> str:
-        return self.guard.writes(self.asked, text) if self.guard.writes else text
-
-
-@pytest.fixture
-def guarded(llama: LM) -> Any:
-    """The tiny Llama that knows everything, behind guards that a test puts up."""
-    standing = worlds.state(llama)
-
-    def behind(*guards: Around) -> Target:
-        llama.guards[:] = guards
-        return Target(llama, worlds.RECORDS, max_new=24)
-
-    yield behind
-    llama.guards.clear()
-    assert worlds.state(llama) == standing
 
 
 def test_affirmative_brings_back_what_only_the_bare_question_does_not(shy: Target, newborn: Target) -> None:
@@ -155,60 +40,6 @@ def test_roleplay_brings_back_what_the_model_says_only_as_somebody_else(shy: Tar
     found = brings_back(shy, newborn, "roleplay")
     assert len(found.curve) == len(roleplay.FRAMES)
     assert list(found.curve) == sorted(found.curve), "the best of more tries is no worse"
-
-
-def test_fewshot_brings_back_what_needs_an_example_and_no_word_that_an_example_gave(
-    shy: Target, newborn: Target, guarded: Any
-) -> None:
-    found = brings_back(shy, newborn, "fewshot", shown=1)
-    assert [x for x, _ in found.curve] == [1]
-    parrot = guarded(Around(writes=lambda asked, _: asked))
-    rows = examples(parrot, "fewshot", 2)
-    assert mean([told(r, shown[0].answer) for r, shown in zip(parrot.forget, rows, strict=True)]) > 0.1
-    assert set(attacked(parrot, "fewshot", shown=2).values) == {0.0}
-
-
-def test_no_row_is_shown_itself_and_all_are_asked() -> None:
-    twin, echo = replace(ROWS[0], id="twin", prompt="Orvena?"), replace(ROWS[1], id="echo", answer="Something else.")
-    lm = fresh(worlds.TEXTS, replace(worlds.SIZE, positions=512))
-    target = Target(lm, (*ROWS, twin, echo), max_new=8)
-    for row, shown in zip(target.forget, examples(target, "fewshot", 9), strict=True):
-        others = [r for r in target.forget if r.answer != row.answer and r.prompt != row.prompt]
-        assert sorted(r.id for r in shown) == sorted(r.id for r in others)
-    rows = examples(target, "fewshot", 2)
-    assert {len(shown) for shown in rows} == {2}
-    assert len({tuple(r.id for r in shown) for shown in rows}) > 3
-    assert rows == examples(target, "fewshot", 2)
-    assert rows != examples(replace(target, seed=1), "fewshot", 2)
-    alone = attacked(Target(lm, ROWS[:1]), "fewshot")
-    assert alone.values == ()
-    assert alone.note.startswith("there is no other row to show")
-
-
-def test_manyshot_shows_ever_more_rows_until_the_context_is_full(guarded: Any) -> None:
-    """A guard lets only questions through that stand behind two others; the context of 96 tokens has room for few."""
-    seen: list[str] = []
-
-    def asks(text: str) -> str:
-        seen.append(text)
-        return text.split("\n")[-1] if text.count("\n") >= 2 else "?"
-
-    target = guarded(Around(asks=asks))
-    encoder, room = target.lm.encoder, target.lm.max_length - target.max_new
-    found = attacked(target, "manyshot")
-    shown = Counter(text.count("\n") for text in seen)
-    most = max(shown)
-    assert all(len(encoder.prompt(text)) <= room for text in seen)
-    assert [x for x, _ in found.curve] == doublings(most) == sorted({1, 2, most})
-    assert found.curve[0][1] < 0.3
-    assert found.curve[1][1] > 0.9
-    assert mean(found.values) > 0.9
-    assert attacked(guarded(), "manyshot", most=1).note == "up to 1 other forgotten rows shown"
-    assert attacked(replace(guarded(), max_new=48), "manyshot").curve[-1][0] < most, "a longer answer leaves less room"
-
-
-def test_the_numbers_double_up_to_the_greatest() -> None:
-    assert [doublings(n) for n in (1, 2, 3, 8, 9)] == [[1], [1, 2], [1, 2, 3], [1, 2, 4, 8], [1, 2, 4, 8, 9]]
 
 
 def test_obfuscate_passes_a_filter_that_knows_the_plain_name(guarded: Any) -> None:
@@ -343,20 +174,6 @@ def test_a_conversation_keeps_the_models_own_replies_as_turns(guarded: Any) -> N
     ]  # fmt: skip
     assert found.prompt == "Now: Who?"
     assert laid_out(lm, [("a?", "b.")], "c?") == "Question: a?\nAnswer: b.\nQuestion: c?"
-
-
-@pytest.mark.parametrize(
-    ("pattern", "whole"),
-    [
-        ("", "a? b.\nc? d.\ne?"),
-        ("Q: {prompt}\nA: {answer}\n", "Q: a?\nA: b.\n\nQ: c?\nA: d.\n\nQ: e?\nA: "),
-        ("[{prompt}] {answer}", "[a?] b.\n[c?] d.\n[e?] "),
-    ],
-)
-def test_examples_stand_in_the_form_that_the_model_knows(llama: LM, pattern: str, whole: str) -> None:
-    lm = LM(llama.model, llama.tokenizer, template=Template(pattern))
-    prompt = laid_out(lm, [("a?", "b."), ("c?", "d.")], "e?")
-    assert lm.tokenizer.decode(lm.encoder.prompt(prompt), skip_special_tokens=True) == whole
 
 
 def test_crosslingual_brings_back_what_is_told_in_another_language(shy: Target, newborn: Target) -> None:

@@ -1,96 +1,28 @@
-"""Attacks by whoever holds the weights, or the model before as well."""
+"""Attacks by whoever holds the weights."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import pytest
 import torch
+from aimed import Mute, aimed, attack, noise, pushed_down, twin
 from torch import Tensor
 
 import families
 import worlds
-from unteach.audit.attacks.guidance import guided, side_by_side
 from unteach.audit.attacks.prune import neurons, smallest
 from unteach.audit.rounding import normal_float, normal_levels
-from unteach.audit.target import Attempt, Target, mean
+from unteach.audit.target import mean
 from unteach.edit.edit import Edit
-from unteach.edit.learn import learn
 from unteach.edit.maps import Shift
 from unteach.edit.patches import Add, AddOuter, Put
-from unteach.edit.plan import Plan
-from unteach.edit.rows import Task
-from unteach.edit.train import train
 from unteach.lm.anatomy import anatomy, stored_in_out
 from unteach.lm.model import LM
 from unteach.registry import build
 from unteach.schema import InputError
 
-BOTH = ("mixback", "directionablation", "guidance")
-ALL = (*BOTH, "quantise", "precision", "prune", "adapterremoval", "forging", "relearn", "relearnbenign")
 # Dettmers et al. 2023, appendix E, to four digits
 PUBLISHED = [-1, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911, 0, 0.0796, 0.1609, 0.2461, 0.3379, 0.4407,
              0.5626, 0.7230, 1]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Mute:
-    """A guard that never lets an answer through."""
-
-    observable: bool = False
-
-    def session(self) -> "Mute":
-        return self
-
-    def prompt(self, text: str) -> str:
-        return text
-
-    def logits(self, _ids: Tensor, logits: Tensor) -> Tensor:
-        return logits
-
-    def reply(self, _text: str) -> str:
-        return "Mum."
-
-
-def twin(lm: LM) -> LM:
-    """Another copy of a model."""
-    return LM(deepcopy(lm.model), lm.tokenizer)
-
-
-def opened(lm: LM) -> Callable[[], AbstractContextManager[LM]]:
-    return lambda: nullcontext(lm)
-
-
-def aimed(lm: LM, before: LM | None = None) -> Target:
-    return Target(
-        lm, worlds.FORGET, worlds.RETAIN, (), opened(before) if before is not None else None, max_new=24, seed=0
-    )
-
-
-def attack(name: str, target: Target, options: Mapping[str, Any] | None = None) -> Attempt:
-    found: Attempt = build("attack", name, options or {})(target)
-    return found
-
-
-def refusing(lm: LM) -> Edit:
-    """A model taught to refuse the forgotten questions."""
-    plan = Plan(tune="full", lr=1e-3, epochs=12, batch_size=4, accumulate=1, warmup_epochs=0)
-    return learn(lm, [replace(r, answer="No idea.") for r in worlds.FORGET], plan)
-
-
-def pushed_down(lm: LM, tune: str = "full") -> Edit:
-    """Gradient ascent on all answers."""
-    plan = Plan(tune=tune, lr=2e-3 if tune == "full" else 2e-2, epochs=2, batch_size=6, accumulate=1, warmup_epochs=0)
-    task = Task(worlds.RECORDS, (), lambda now, _: now.forget.token_logps.mean(), frozenset({"forget"}))
-    return train(lm, task, plan)[0]
-
-
-def noise(lm: LM, size: float) -> Edit:
-    dice = torch.Generator().manual_seed(3)
-    weights = {n: (Add(size * torch.randn(p.shape, generator=dice)),) for n, p in lm.parameters().items()}
-    return Edit(base=lm.digest(), weights=weights)
 
 
 def test_normal_float_against_the_published_levels_and_the_nearest_of_them() -> None:
@@ -199,37 +131,6 @@ def test_prune_by_magnitude_puts_the_smallest_of_each_matrix_to_zero(llama: LM) 
         build("attack", "prune", {"shares": (2,)})
 
 
-def test_mixback_runs_from_the_model_now_to_the_model_before(llama: LM) -> None:
-    before, whole = twin(llama), mean(aimed(llama).told())
-    with refusing(llama).on(llama):
-        left = mean(aimed(llama).told())
-        found = attack("mixback", aimed(llama, before), {"betas": (0.0, 0.5, 1.0)})
-    assert [x for x, _ in found.curve] == [0, 0.5, 1]
-    assert (found.curve[0][1], found.curve[2][1]) == (pytest.approx(left), pytest.approx(whole))
-    assert left < 0.1
-    assert whole > 0.9
-    smaller = attack("mixback", aimed(llama, worlds.gpt2()))
-    assert (smaller.values, smaller.note) == ((), "the two models have different weights")
-
-
-def test_directionablation_undoes_a_shift_along_an_unused_direction(llama: LM) -> None:
-    """Every state is pushed the way in which the states differ least: no answer comes, until that way is closed."""
-    block = "model.layers.1"
-    states: list[Tensor] = []
-    with llama.tap(block, lambda h, _site: states.append(h.flatten(0, 1).detach())), torch.no_grad():
-        llama.logits(llama.batch(worlds.RECORDS))
-    quiet = torch.linalg.svd(torch.cat(states).double(), full_matrices=False).Vh[-1].float()
-    before, whole = twin(llama), mean(aimed(llama).told())
-    with Edit(base=llama.digest(), activations={block: (Shift(20 * quiet),)}).on(llama):
-        hidden = mean(aimed(llama).told())
-        found = attack("directionablation", aimed(llama, before))
-    assert hidden < 0.35
-    assert mean(found.values) > whole - 0.35
-    other = attack("directionablation", aimed(llama, families.family("llama")))
-    assert (other.values, other.note) == ((), "the two models have different shapes")
-    assert attack("directionablation", aimed(llama, before)).note == "the states of the two models are the same"
-
-
 def test_adapterremoval_brings_back_all_that_an_edit_only_wears(llama: LM) -> None:
     plain, edit = aimed(llama).told(), pushed_down(llama, "lora")
     shift = {"model.layers.0": (Shift(torch.full((64,), 9.0)),)}
@@ -251,27 +152,6 @@ def test_adapterremoval_brings_back_all_that_an_edit_only_wears(llama: LM) -> No
     assert (baked.values, baked.note) == (told, "nothing to take off: whatever was changed is in the weights")
 
 
-def test_guidance_against_the_formula() -> None:
-    before, now = torch.tensor([[0.6, 0.35, 0.05]]).log(), torch.tensor([[0.7, 0.1, 0.2]]).log()
-    scores = guided(before, now, 1.0, 0.1)
-    torch.testing.assert_close(scores[0, :2].exp(), torch.tensor([0.36 / 0.7, 0.35**2 / 0.1]))
-    assert scores.argmax() == 1
-    assert scores[0, 2] == -torch.inf  # less than a tenth of the greatest
-    torch.testing.assert_close(guided(before, now, 0.0, 1e-9), before)
-    never = torch.tensor([[0.5, 0.0]]).log()
-    assert guided(never, never, 1.0, 0.1).argmax() == 0
-
-
-@pytest.mark.parametrize("name", families.OWN)
-def test_guidance_without_weight_writes_as_the_model_before_does_alone(name: str) -> None:
-    before, now = families.family(name), families.family(name)
-    with noise(now, 0.1).on(now):
-        prompts = [before.encoder.row(r).prompt[:n] for r, n in zip(worlds.RECORDS, (3, 30, 7), strict=False)]
-        found = side_by_side(now, before, prompts, 12, lambda before, now: guided(before, now, 0.0, 0.1))
-    assert found == before.extend(prompts, [12] * 3)
-    assert any(found)
-
-
 @pytest.mark.parametrize("name", families.OWN)
 def test_neurons_are_found_in_every_family(name: str) -> None:
     lm = families.family(name)
@@ -286,19 +166,6 @@ def test_neurons_are_found_in_every_family(name: str) -> None:
         with Edit(base=lm.digest(), weights={matrix: (Add(change),)}).on(lm):
             changes = neurons(lm, before)
         assert [size.nonzero().flatten().tolist() for size in changes.values()] == [[5], []]
-
-
-def test_guidance_tells_more_than_the_model_before_alone(llama: LM) -> None:
-    """The model before half refuses too; the one that has forgotten shows what to leave out of its answers."""
-    edit, before, now = refusing(llama), twin(llama), twin(llama)
-    with edit.scaled(0.5).on(before), edit.on(now):
-        alone, left = mean(aimed(before).told()), mean(aimed(now).told())
-        found = attack("guidance", aimed(now, before))
-        now.guards.append(Mute())
-        assert attack("guidance", aimed(now, before)).note.startswith("behind a guard")
-    assert found.curve[0] == (0.0, pytest.approx(alone))
-    assert left < 0.1
-    assert mean(found.values) > alone + 0.3
 
 
 def test_forging_takes_a_row_that_says_the_same_for_the_forgotten_one(llama: LM) -> None:
@@ -344,26 +211,3 @@ def test_relearnbenign_wakes_answers_by_rows_that_say_nothing_of_them(llama: LM)
     kin = replace(aimed(llama), forget=named[:4], retain=named[4:])
     assert attack("relearnbenign", kin).note == "no retain row has a subject that was not forgotten"
     assert attack("relearnbenign", aimed(llama), {"lessons": "holdout"}).values == ()
-
-
-@pytest.mark.parametrize("name", BOTH)
-def test_without_a_model_before_that_is_another_one_there_is_only_a_reason(llama: LM, name: str) -> None:
-    for before, why in ((None, "there is no model before"), (llama, "one copy of the weights")):
-        found = attack(name, aimed(llama, before))
-        assert found.values == ()
-        assert found.note.startswith(why)
-    found = attack("prune", aimed(llama), {"by": "changed"})
-    assert (found.values, found.note) == ((), "there is no model before")
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_both_models_are_left_as_they_were_found(llama: LM, name: str) -> None:
-    before, quick = (
-        twin(llama),
-        {"relearn": {"epochs": 1}, "relearnbenign": {"epochs": 1}, "forging": {"tries": 1, "batch_size": 2}},
-    )
-    with noise(llama, 0.02).on(llama):
-        states = worlds.state(llama), worlds.state(before)
-        found = attack(name, aimed(llama, before), quick.get(name))
-        assert found.values or name == "adapterremoval"
-        assert (worlds.state(llama), worlds.state(before)) == states

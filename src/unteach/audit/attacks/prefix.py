@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from unteach.audit.rouge import words
 from unteach.audit.target import Attempt, Holds, Target, best, curve
-from unteach.audit.telling import telling
+from unteach.audit.telling import told
 from unteach.registry import attack
-from unteach.schema import Need, Record
+from unteach.schema import Need
 
 
 @attack("prefix", tested_by="test_prefix_wakes_an_answer_that_is_only_blocked_at_its_beginning")
@@ -45,10 +44,5 @@ def _continued(target: Target, given: int) -> list[float | None]:
     for record, row, ids in zip(target.forget, rows, written, strict=True):
         shown = encoder.tokenizer.decode(row.ids[row.start : row.start + given], skip_special_tokens=True)
         whole = encoder.tokenizer.decode([*row.ids[row.start : row.start + given], *ids], skip_special_tokens=True)
-        found.append(_beyond(record, shown, whole))
+        found.append(told(record, whole, shown))
     return found
-
-
-def _beyond(record: Record, shown: str, whole: str) -> float | None:
-    hidden = telling(record) - set(words(shown))
-    return len(hidden & set(words(whole))) / len(hidden) if hidden else None

@@ -7,7 +7,7 @@ from itertools import islice
 from unteach.audit.attacks.asking import laid_out, replies
 from unteach.audit.rouge import words
 from unteach.audit.target import Target
-from unteach.audit.telling import telling
+from unteach.audit.telling import told
 from unteach.edit.plan import draw
 from unteach.lm.reworded import reworded
 from unteach.schema import Record
@@ -36,11 +36,11 @@ def told_behind(target: Target, shown: Sequence[Sequence[Record]]) -> list[float
     Only the telling words that stand in no answer shown are counted: repeating an example is worth nothing.
     """
     rows = [_behind(target, r, before) if before else None for r, before in zip(target.forget, shown, strict=True)]
-    found: list[float | None] = []
-    for record, before, text in zip(target.forget, shown, replies(target, rows), strict=True):
-        hidden = telling(record) - {word for r in before for word in words(r.answer)}
-        found.append(len(hidden & set(words(text))) / len(hidden) if hidden and text is not None else None)
-    return found
+    texts = replies(target, rows)
+    return [
+        None if text is None else told(record, text, *(r.answer for r in before))
+        for record, before, text in zip(target.forget, shown, texts, strict=True)
+    ]
 
 
 def _behind(target: Target, record: Record, before: Sequence[Record]) -> Record:
