@@ -30,6 +30,10 @@ from unteach.sets import Say, correctable, read_sets, request_of, suite_of
 INSIDE = {"checkpoints", "key", "sealed", ".sealed-writing"}  # what `private` holds
 UNKNOWN = Guarantee("none", claim="How this model was changed is not known here; the report is what was measured.")
 SERVED = Guarantee("none", claim="The model is served and may hide; what the weights still know was not tested.")
+NO_RECORDS = (
+    "A concept is no set of records, so there is no verdict: a verdict asks whether records are forgotten. Read what a probe "
+    "of the concept finds, and what was kept."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +79,7 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
         report = _seen(report, lm, edit, request, plan)
         say("writing the release")
         files = paper.write(report, out)
-        form: shelf.Form = "adapter" if plan.release == "adapter" else "baked"
-        shelf.release(edit, lm, out, form=form, about=_about(plan, request), card=paper.model_card(report))
+        shelf.release(edit, lm, out, form=plan.release, about=_about(plan, request), card=paper.model_card(report))
     return Outcome(edit, report, {**files, "release": out / "release"})
 
 
@@ -84,6 +87,8 @@ def _seen(report: Report, lm: LM, edit: Edit, request: Request, plan: Recipe) ->
     """What is measured of the edit itself: parts of it mixed in, and what became of each fact."""
     if request.forget:
         report = replace(report, mixing={"edited": mix(lm, edit, request.forget, request.retain)})
+    if request.scope == "concept":
+        report = replace(report, verdicts={}, notes=(*report.notes, NO_RECORDS))
     if request.facts:
         lines = moved(lm, edit, request.facts, max_new=suite_of(plan).max_new, show=plan.show)
         report = replace(report, notes=(*report.notes, *lines), verdicts=report.verdicts if request.forget else {})
@@ -151,11 +156,13 @@ def _agree(plan: Recipe, method: Any = None, before: str = "") -> None:
     if isinstance(training, Plan) and plan.release == "adapter" and not getattr(method, "makes_adapter", training.lora):
         tune = training.tune or f"what {plan.method} trains"
         raise InputError(f"--tune {tune} makes no adapter; choose --release baked, or --tune lora")
-    if getattr(method, "guarantee", "") == "suppression":
+    worn = getattr(method, "guarantee", "") == "suppression" and not getattr(method, "fold", False)
+    if worn and plan.release != "edit":
         raise InputError(
-            f"{plan.method} changes no weight, so there is nothing to release; wear it from Python, or choose a method that does"
+            f"{plan.method} changes no weight, so there is no model to release; choose --release edit, which is worn, or "
+            "another method"
         )
-    if isinstance(training, Plan) and training.stop_retain is not None and not (plan.retain or plan.benchmark):
+    if isinstance(training, Plan) and training.stop_retain is not None and not plan.keeps:
         raise InputError("--stop-retain watches the records to keep; give --retain FILE")
     models = [Path(m) for m in (plan.model, before, plan.retrained) if m]
     if plan.base and all(m.is_dir() and not (m / "adapter_config.json").is_file() for m in models):

@@ -17,7 +17,7 @@ UNASKED = ("method", "release", "id", "reason", "scope", "options")  # what an a
 UNCOMPARED = ("method", "release", "options", "seed")  # what a comparison is not told
 UNTAUGHT = (
     "method", "general", "retrained", "shadows", "metrics", "attacks", "tasks", "max_new", "asked", "show", "id", "reason",
-    "scope", "options", "benchmark", "data", "facts",
+    "scope", "options", "benchmark", "data", "facts", "by",
 )  # what the making of shadow models is not told  # fmt: skip
 
 
@@ -35,13 +35,18 @@ class Recipe:
     """What `unteach forget` is told, apart from the options of the method itself.
 
     Rows come from files or from a benchmark. `forget`, `retain`, `holdout` and `general` name files of records (or hub data sets); `retrained` a model that
-    never saw the rows to forget, where there is one. `release` is baked or adapter. `template` lays out a prompt
+    never saw the rows to forget, where there is one. `by` names a column of `forget`, and with a value which of its rows go.
+    `release` is baked, adapter or edit. `template` lays out a prompt
     and its answer for models without a chat template. `show` lets record texts into the report.
     """
 
     model: Annotated[str, "model folder or hub id"]
     out: Annotated[str, "folder for the release, the report and the way back"]
     forget: Annotated[str, "records to forget: JSONL, JSON, CSV, Parquet or a hub data set"] = ""
+    by: Annotated[
+        str,
+        "COLUMN=VALUE: of --forget only these rows go and the others stay; COLUMN: its values are classes of a concept",
+    ] = ""
     retain: Annotated[str, "records to keep"] = ""
     holdout: Annotated[str, "records never seen, drawn as the forgotten ones were"] = ""
     general: Annotated[str, "records of general ability"] = ""
@@ -52,7 +57,9 @@ class Recipe:
     data: Annotated[str, "where the benchmark's rows lie: its own hub id by default"] = ""
     retrained: Annotated[str, "a model trained without the records, to compare with"] = ""
     method: Annotated[str, "how to forget; see `unteach list method` and `unteach list objective`"] = "simnpo"
-    release: Annotated[Literal["baked", "adapter"], "ship a whole model, or a LoRA adapter"] = "baked"
+    release: Annotated[
+        Literal["baked", "adapter", "edit"], "ship a whole model, a LoRA adapter, or the edit to be worn over the model"
+    ] = "baked"
     template: Annotated[str, "layout such as '{prompt} {answer}', for models without a chat template"] = ""
     system: Annotated[str, "a system turn before every conversation"] = ""
     base: Annotated[str, "the model under MODEL, where MODEL is an adapter that names another"] = ""
@@ -80,6 +87,12 @@ class Recipe:
             raise ValueError("near must lie between 0 and 1")
         if self.benchmark and (self.forget or self.retain or self.holdout or self.general or self.facts):
             raise ValueError("rows come from files or from a benchmark; leave out --benchmark, or the files")
+        if self.by and not all(part.strip() for part in self.by.split("=", 1)):
+            raise ValueError("by is COLUMN or COLUMN=VALUE")
+        if self.by and not self.forget:
+            raise ValueError("--by names a column of the rows in --forget; give --forget FILE")
+        if self.parted and self.retain:
+            raise ValueError("with --by COLUMN=VALUE the rows to keep are the others of --forget; leave --retain out")
         if self.data and not self.benchmark:
             raise ValueError("--data says where the rows of a benchmark lie; name it with --benchmark")
         if self.max_new is not None and self.max_new < 1:
@@ -88,6 +101,16 @@ class Recipe:
             raise ValueError("limit must be at least 1")
         if self.asked < 0:
             raise ValueError("asked must not be negative")
+
+    @property
+    def parted(self) -> bool:
+        """Whether the rows to forget and those to keep stand in one file."""
+        return "=" in self.by
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there will be rows to keep."""
+        return bool(self.retain or self.benchmark or self.parted)
 
 
 @dataclass(frozen=True)
@@ -213,7 +236,7 @@ def make_comparison(given: Mapping[str, Any]) -> tuple[Recipe, Comparison]:
         )
     recipe = _recipe({k: v for k, v in values.items() if k not in mine})
     _refuse_wrong(recipe, contest.names)
-    if not recipe.retain and not recipe.benchmark:
+    if not recipe.keeps:
         raise InputError("methods are compared where they keep equally much; give --retain FILE")
     return recipe, contest
 
@@ -235,6 +258,8 @@ def make_shadowing(given: Mapping[str, Any]) -> tuple[Recipe, Plan, Shadowing]:
         make_method(making.unlearn, only_of(recipe, making.unlearn), also=list(own))
     if not recipe.retain:
         raise InputError("shadow models are taught rows that stay, too; give --retain FILE")
+    if recipe.release == "edit":
+        raise InputError("shadow models are whole models or adapters; choose --release baked or adapter")
     if recipe.release == "adapter" and not plan.lora:
         raise InputError(f"--tune {plan.tune} makes no adapter; choose --release baked, or --tune lora")
     return recipe, plan, making

@@ -1,5 +1,6 @@
 """What a run is about, by its recipe: the rows of files or of a benchmark, and the metrics and attacks that are asked."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os.path import exists
@@ -11,6 +12,7 @@ from unteach.audit.suite import CORRECTED, DEFAULT, FULL, Suite
 from unteach.data import Rows, check, read, refuse
 from unteach.data.contradictions import refuse_contradictions
 from unteach.data.facts import read_facts
+from unteach.data.parting import classed, parted
 from unteach.data.refusing import refusing
 from unteach.edit.plan import draw
 from unteach.recipe import Recipe, make_benchmark, only_of
@@ -65,7 +67,8 @@ def request_of(plan: Recipe, sets: Sets, say: Say = lambda _line: None) -> Reque
         say(f"request: {len(part.records)} records, {name}")
     _check(found, plan, say)
     forget, retain, holdout = (found[name].records if name in found else () for name in parts)
-    return replace(asked, forget=forget, retain=retain, holdout=holdout, id=plan.id or asked.id, reason=plan.reason)
+    asked = replace(asked, forget=forget, retain=retain, holdout=holdout, id=plan.id or asked.id, reason=plan.reason)
+    return asked if plan.scope == "records" else replace(asked, scope=plan.scope)
 
 
 def _nothing_to_forget(plan: Recipe) -> InputError:
@@ -89,11 +92,14 @@ def read_sets(plan: Recipe, say: Say) -> Sets:
     if plan.benchmark:
         return _read_benchmark(plan, say)
     sources = {"forget": plan.forget, "retain": plan.retain, "holdout": plan.holdout, "general": plan.general}
-    rows = {name: read(source, limit=plan.limit) for name, source in sources.items() if source}
+    by = {"forget": plan.by.partition("=")[0].strip()}
+    rows = {name: read(source, limit=plan.limit, by=by.get(name, "")) for name, source in sources.items() if source}
     for name, found in rows.items():
         say(f"{name}: {len(found.records)} records from {found.source} ({found.legend})")
         for note in found.notes:
             say(f"  {note}")
+    if plan.by:
+        rows = _told_apart(rows, plan, say)
     facts = read_facts(plan.facts, limit=plan.limit) if plan.facts else ()
     refuse_contradictions(facts)
     asked = {name: _numbered(plan.facts, records, None) for name, records in fact_sets(facts).items()}
@@ -102,6 +108,18 @@ def read_sets(plan: Recipe, say: Say) -> Sets:
     if "forget" in rows:
         _check(rows, plan, say)
     return _with_shadows(plan, Sets(rows | asked, {name: name for name in (*rows, *asked)}, facts))
+
+
+def _told_apart(rows: Mapping[str, Rows], plan: Recipe, say: Say) -> dict[str, Rows]:
+    """The rows to forget as `by` has them: parted from those to keep, or each with its class."""
+    if plan.parted:
+        gone, kept = parted(rows["forget"], plan.by.partition("=")[2].strip())
+        say(f"  parted: {len(gone.records)} to forget, {len(kept.records)} to keep")
+        return {"forget": gone, "retain": kept, **{n: r for n, r in rows.items() if n not in ("forget", "retain")}}
+    found = classed(rows["forget"])
+    counts = Counter(r.label or 0 for r in found.records)
+    say(f"  classes: {', '.join(f'{n} rows of class {label}' for label, n in sorted(counts.items()))}")
+    return {**rows, "forget": found}
 
 
 def _read_benchmark(plan: Recipe, say: Say) -> Sets:

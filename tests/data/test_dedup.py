@@ -1,6 +1,7 @@
 """Duplicates go, whole and in part, and nothing that is said only once goes with them."""
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -63,6 +64,41 @@ def test_what_is_left_is_a_fixed_point(texts: list[str], length: int, near: floa
     assert all(count == 1 for count in runs(made.records, length).values())
     assert Dedup(near=near, length=length)(made.records).records == made.records
     assert [given[i].id for i in made.kept] == [record.id for record in made.records]
+
+
+def plainly(records: list[Record], near: float, length: int) -> list[tuple[str, str]]:
+    """Each step over all rows anew, all pairs compared, until nothing more is cut: the ids and answers that stay."""
+    kept = records
+    while True:
+        staying: list[Record] = []
+        for i, row in enumerate(kept):
+            again = any(said(row) == said(earlier) for earlier in kept[:i])
+            if not again and all(similarity(row, earlier) < near - 1e-9 for earlier in staying):
+                staying.append(row)
+        found: dict[int, set[int]] = {}
+        for text, (start, end), _ in repeated([r.answer for r in staying], length):
+            end += len(staying[text].answer[end:]) - len(staying[text].answer[end:].lstrip())
+            found.setdefault(text, set()).update(range(start, end))
+        if not found:
+            return [(r.id, r.answer) for r in staying]
+        left = [
+            "".join(c for at, c in enumerate(r.answer) if at not in found.get(i, ())) for i, r in enumerate(staying)
+        ]
+        kept = [
+            replace(r, answer=answer)
+            for i, (r, answer) in enumerate(zip(staying, left, strict=True))
+            if i not in found or answer.strip()
+        ]
+
+
+@given(st.lists(st.text("ab c", max_size=40), max_size=8), st.integers(1, 5), st.sampled_from([0.2, 0.5, 0.8, 1.0]))
+@settings(max_examples=200, deadline=None)
+def test_what_stays_is_what_comparing_all_with_all_at_every_step_leaves(
+    texts: list[str], length: int, near: float
+) -> None:
+    given = [Record(f"r{i}", "q" * (i % 2), text) for i, text in enumerate(texts) if text.strip()]
+    made = Dedup(near=near, length=length)(given)
+    assert [(record.id, record.answer) for record in made.records] == plainly(given, near, length)
 
 
 @given(TEXTS, st.integers(1, 4))

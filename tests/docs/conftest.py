@@ -29,6 +29,18 @@ def written(path: Path, records: Sequence[Record]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
+def sentences(folder: Path) -> None:
+    """Invented sentences in the files of WinoBias: two people, and a pronoun that goes with a stereotype or against it."""
+    folder.mkdir()
+    for side, pronouns in (("pro", ("he", "she")), ("anti", ("she", "he"))):
+        for kind, rest in (("type1", "was late"), ("type2", "is tired")):
+            for split, verb in (("dev", "met"), ("test", "saw")):
+                pairs = zip(("carpenter", "nurse"), ("nurse", "carpenter"), pronouns, strict=True)
+                lines = [f"{n} [The {a}] {verb} the {b} because [{p}] {rest}." for n, (a, b, p) in enumerate(pairs, 1)]
+                name = f"{side}_stereotyped_{kind}.txt.{split}"
+                (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def changed(lm: LM) -> Edit:
     """A model that something else changed."""
     norm = f"{anatomy(lm.model).norm}.weight"
@@ -49,6 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         written(folder / "retain.jsonl", worlds.RETAIN)
     written(place / "holdout.jsonl", UNSEEN)
     written(place / "first.jsonl", worlds.RETAIN[:1])
+    sentences(place / "winobias")
     shutil.copytree(place / "model", place / "demo" / "original")
     shutil.copytree(place / "changed", place / "demo" / "retrained")
     return place

@@ -1,7 +1,10 @@
 """Edits over edits: a chain is what wearing one over the other is, and promises what its weakest link does."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import reduce
+from pathlib import Path
 
 import changes
 import pytest
@@ -11,9 +14,10 @@ from torch import Tensor
 
 import worlds
 from unteach import registry
+from unteach.edit import store
 from unteach.edit.edit import Edit
 from unteach.edit.learn import learn
-from unteach.edit.patches import Put
+from unteach.edit.patches import Add, AddOuter, Put, Scale, visible
 from unteach.edit.plan import Plan
 from unteach.lm.model import LM
 from unteach.schema import STRENGTH, Guarantee, InputError
@@ -85,6 +89,63 @@ def test_trainings_one_after_the_other(lm: LM, under: str, tune: str) -> None:
         composed = acts(lm)
     torch.testing.assert_close(composed[0], nested[0], rtol=1e-4, atol=1e-4)
     assert composed[1] == nested[1]
+
+
+def puts_in_turn(lm: LM, count: int) -> list[Edit]:
+    """Edits that put every weight of one linear map anew, each over those before it, over a term of low rank."""
+    name, edits = changes.places(lm)[0], [changes.low_rank(lm)]
+    shape = lm.parameters()[name].shape
+    with ExitStack() as worn:
+        for seed in range(count):
+            worn.enter_context(edits[-1].on(lm))
+            chain = (
+                Scale(torch.tensor(0.5)),
+                Put(changes.drawn(*shape, seed=seed)),
+                Add(changes.drawn(*shape, seed=9)),
+            )
+            edits.append(Edit(lm.digest(), {name: chain}, made_by=f"put {seed}"))
+    return edits
+
+
+def test_what_a_later_put_hides_is_dropped(lm: LM) -> None:
+    """The last value and what lies over it stay; model, name of the worn model and what is saved are as they were."""
+    name, edits = changes.places(lm)[0], puts_in_turn(lm, 3)
+    with ExitStack() as worn:
+        for edit in edits:
+            worn.enter_context(edit.on(lm))
+        nested, digest = acts(lm), lm.digest()
+    one, other = reduce(Edit.then, edits), edits[0].then(edits[1].then(edits[2].then(edits[3])))
+    assert [type(patch) for patch in one.weights[name]] == [Put, Add, AddOuter]
+    assert one.weights[name][0] is edits[-1].weights[name][1]
+    assert one.links == tuple(e.digest() for e in edits)
+    assert one.digest() == other.digest()
+    with one.on(lm):
+        assert lm.digest() == digest == one.worn_digest
+        composed = acts(lm)
+    torch.testing.assert_close(composed[0], nested[0], rtol=1e-5, atol=1e-5)
+    assert composed[1] == nested[1]
+
+
+def test_a_chain_that_was_saved_with_what_a_put_hides_is_read_as_it_is(lm: LM, tmp_path: Path) -> None:
+    """Nothing is taken from an edit that is made or read: its digest is of all that it holds."""
+    _, first, second = puts_in_turn(lm, 2)
+    name = changes.places(lm)[0]
+    whole = replace(
+        first, base=lm.digest(), weights={name: first.weights[name] + second.weights[name]}, links=("a", "b")
+    )
+    store.save(whole, tmp_path)
+    read = store.load(tmp_path)
+    assert (read.digest(), read.worn_digest, len(read.weights[name])) == (whole.digest(), whole.worn_digest, 6)
+    lean = replace(whole, weights={name: visible(whole.weights[name])})
+    assert lean.digest() != whole.digest()
+    assert lean.worn_digest == whole.worn_digest
+    assert torch.equal(lean.delta(lm)[name], whole.delta(lm)[name])
+    with lean.on(lm):
+        worn = acts(lm)
+    with read.on(lm):
+        again = acts(lm)
+    assert torch.equal(again[0], worn[0])
+    assert again[1] == worn[1]
 
 
 def test_an_edit_made_elsewhere_is_not_chained(lm: LM) -> None:

@@ -76,6 +76,11 @@ def complete(required: Mapping[str, str], names: Iterable[str]) -> dict[str, str
     return roles
 
 
+def spelt(name: str, names: Iterable[str]) -> str | None:
+    """A column by its name, spelt as it is there."""
+    return _spelling(names).get(name, _spelling(names).get(name.strip().casefold()))
+
+
 def listed(names: Iterable[str], *, only_known: bool = False) -> str:
     """Column names for a message. What does not look like a name may be content, and is only counted.
 

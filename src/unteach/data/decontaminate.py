@@ -21,7 +21,8 @@ class Decontaminate:
     Brown et al. 2020, arXiv:2005.14165, appendix C: n-grams of 13 words, in lower case and without punctuation;
     those that more than `common` training rows hold are taken for phrases of the language and ignored (0: none is).
     Rows that are the same count once for this. A text of the benchmark of fewer than `words` words is looked for
-    whole, if it has `least`; a shorter one is found only in a row that says nothing else.
+    whole, if it has `least`; a shorter one is found only in a row that says nothing else. 8 and 13 are the bounds within
+    which the paper's count of overlaps chooses the length for each benchmark.
 
     The question, the answer, and the two together are texts of the benchmark. The paper cuts the overlap out of long
     documents with 200 characters around it; here the row goes. It does not find what asks the same in other words.

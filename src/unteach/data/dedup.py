@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unteach.data.corpus import said
-from unteach.data.near import index, near_to
+from unteach.data.held import Held, settled
 from unteach.data.passes import Cleaned, Mark
 from unteach.data.rewriting import Change, rewritten
 from unteach.data.runs import Place, repeated
@@ -21,12 +21,12 @@ class Dedup:
 
     `exact`: a row is dropped where an earlier one says the same but for case, spacing and punctuation.
     `near`: so is one whose word 3-grams have a Jaccard similarity |A ∩ B| / |A ∪ B| of `near` or more to those of an
-    earlier row that stays. The paper estimates this by MinHash over 5-grams; here an exact join finds every pair. 0
-    leaves this step out.
+    earlier row that stays. The paper estimates this by MinHash over 5-grams and asks of the pairs found for an edit
+    similarity too; here an exact join finds every pair. 0 leaves this step out.
     `substring`: of a run of `length` words or more that stands in several answers, or twice in one, the first
     occurrence stays and the others are cut, until none is left: a cut can bring two halves together. The paper
-    counts the tokens of a model; here words are counted, or characters where words are not spaced. 0 leaves it out.
-    A row whose answer is cut away whole is dropped.
+    counts 50 tokens of a model, here words are counted, or characters where words are not spaced; and it strikes
+    every occurrence, the first too. 0 leaves it out. A row whose answer is cut away whole is dropped.
 
     Prompts are not cut: they are what is asked, and templates repeat them. What is said twice in other words stays.
 
@@ -45,40 +45,31 @@ class Dedup:
     def __call__(self, records: Sequence[Record], /) -> Cleaned:
         """The rows that stay, some with shorter answers."""
         now, given = dict(enumerate(records)), dict[int, list[int]]()
-        marks = list(_rows(now, self.near))
+        texts, held = dict[int, str](), Held(self.near)
+        marks = list(_rows(now, texts, held, dict(now)))
         while self.length and (cut := list(_cut(now, given, self.length))):
-            marks += [*cut, *_rows(now, self.near)]
+            marks += [*cut, *_rows(now, texts, held, {mark.row: now[mark.row] for mark in cut if mark.row in now})]
         marks.sort(key=lambda mark: (mark.row, mark.start))
         return Cleaned(tuple(now.values()), tuple(now), len(records), tuple(marks))
 
 
-def _rows(now: dict[int, Record], near: float) -> Iterator[Mark]:
-    """Drop the rows that repeat an earlier one, word for word or nearly."""
-    numbers, texts = list(now), [said(record) for record in now.values()]
-    of = _exact(texts)
-    yield from (Mark(numbers[i], now[numbers[i]].id, "exact", of=now[numbers[j]].id) for i, j in of.items())
-    stay = [i for i in range(len(texts)) if i not in of]
-    close = _near([texts[i] for i in stay], near) if near else {}
-    for i, j in close.items():
-        yield Mark(numbers[stay[i]], now[numbers[stay[i]]].id, "near", of=now[numbers[stay[j]]].id)
-    for i in (*of, *(stay[i] for i in close)):
-        del now[numbers[i]]
+def _rows(now: dict[int, Record], texts: dict[int, str], held: Held, changed: Mapping[int, Record]) -> Iterator[Mark]:
+    """Drop the rows that repeat an earlier one, word for word or nearly; only pairs with a changed row can be new."""
+    texts |= {row: said(record) for row, record in changed.items()}
+    exact = _exact({row: texts[row] for row in now})
+    yield from (Mark(row, now[row].id, "exact", of=now[of].id) for row, of in exact.items())
+    for row in [row for row in held.sets if row in exact or row not in now]:
+        del held.sets[row]
+    close = settled(held, {row: texts[row] for row in sorted(changed) if row not in exact}) if held.near else {}
+    yield from (Mark(row, now[row].id, "near", of=now[of].id) for row, of in close.items())
+    for row in (*exact, *close):
+        del now[row]
 
 
-def _exact(texts: Sequence[str]) -> dict[int, int]:
+def _exact(texts: Mapping[int, str]) -> dict[int, int]:
     """The rows that repeat an earlier one, and which."""
     first: dict[str, int] = {}
-    return {i: at for i, text in enumerate(texts) if (at := first.setdefault(text, i)) != i}
-
-
-def _near(texts: Sequence[str], near: float) -> dict[int, int]:
-    """The texts that are near an earlier one that stays, and the first such."""
-    found, gone = index(texts, near), dict[int, int]()
-    for i, text in enumerate(texts):
-        earlier = [j for j, _ in near_to(found, text) if j < i and j not in gone]
-        if earlier:
-            gone[i] = earlier[0]
-    return gone
+    return {row: of for row, text in texts.items() if (of := first.setdefault(text, row)) != row}
 
 
 def _cut(now: dict[int, Record], given: dict[int, list[int]], length: int) -> Iterator[Mark]:

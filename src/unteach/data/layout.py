@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from unteach.data import columns
 from unteach.data.cells import Cells, kind
-from unteach.data.rows import Place
+from unteach.data.rows import Place, printable
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Layout:
     used: dict[str, str] = field(default_factory=dict)
     unused: set[str] = field(default_factory=set)
 
-    def cells(self, row: object, place: Place) -> Cells:
-        """The row seen through its roles."""
+    def cells(self, row: object, place: Place, by: str = "") -> Cells:
+        """The row seen through its roles; the column that tells rows apart may name classes in words, and is no label."""
         if not isinstance(row, Mapping):
             raise place.error(f"this is {kind(row)}, not an object", "give an object with named columns")
         if not all(isinstance(name, str) for name in row):
@@ -28,9 +28,25 @@ class Layout:
             if column not in row:
                 raise place.error(f'"{column.strip()}" is missing', "fill it in or remove the row")
         roles = columns.complete(self.required, row)
+        if by and roles.get("label") == columns.spelt(by, row):
+            roles.pop("label", None)
         self.used.update(roles)
         self.unused.update(row.keys() - roles.values())
         return Cells(row, roles, place)
+
+    def mark(self, row: object, by: str, place: Place) -> str:
+        """What stands in a column that tells rows apart: text, or a whole number, or true or false."""
+        assert isinstance(row, Mapping), "a row that was no object was refused before"
+        name, shown = columns.spelt(by, row), printable(by)[:40]
+        value = row.get(name) if name is not None else None
+        if value is None or (isinstance(value, str) and not value.strip()):
+            raise place.error(f'"{shown}" is missing', "fill it in, or name another column with --by")
+        if not isinstance(value, str | int):
+            what = f'"{shown}" holds {kind(value)} where text or a whole number is wanted'
+            raise place.error(what, "name another column with --by")
+        self.used["by"] = str(name)
+        self.unused.discard(str(name))
+        return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
     def notes(self) -> tuple[str, ...]:
         return (f"columns not used: {columns.listed(self.unused)}",) if self.unused else ()

@@ -36,7 +36,7 @@ def index(texts: Iterable[str], near: float) -> Index:
     sets = tuple(frozenset(ranks[gram] for gram in found) for found in every)
     holders: dict[int, set[int]] = {}
     for number, found in enumerate(sets):
-        for rank in sorted(found)[: _prefix(len(found), near)]:
+        for rank in sorted(found)[: prefix(len(found), near)]:
             holders.setdefault(rank, set()).add(number)
     return Index(near, ranks, sets, holders)
 
@@ -61,14 +61,14 @@ def _near(found: Index, text: str, done: set[int]) -> Iterator[tuple[int, float]
     every = grams(text)
     known = frozenset(found.ranks[gram] for gram in every if gram in found.ranks)
     # Grams nobody has are the rarest of all: they fill the prefix first.
-    length = _prefix(len(every), found.near) - (len(every) - len(known))
+    length = prefix(len(every), found.near) - (len(every) - len(known))
     once: set[int] = set()
     twice: set[int] = set()
     for rank in sorted(known)[: max(0, length)]:
         holders = found.holders.get(rank, set())
         twice |= once & holders
         once |= holders
-    candidates = twice if _least(len(every), found.near) > 1 else once
+    candidates = twice if least(len(every), found.near) > 1 else once
     for candidate in candidates - done:
         other = found.sets[candidate]
         shared = len(other & known)
@@ -77,10 +77,17 @@ def _near(found: Index, text: str, done: set[int]) -> Iterator[tuple[int, float]
             yield candidate, shared / union
 
 
-def _least(size: int, near: float) -> int:
+def least(size: int, near: float) -> int:
     """How many members a set of this size shares with any set near it, at least."""
     return ceil(near * size - _EPSILON)
 
 
-def _prefix(size: int, near: float) -> int:
-    return size - _least(size, near) + 2
+def prefix(size: int, near: float) -> int:
+    """How many of its rarest members are looked up."""
+    return size - least(size, near) + 2
+
+
+def enough(some: frozenset[int], others: frozenset[int], near: float) -> bool:
+    """Whether the Jaccard similarity of two sets is `near` or more."""
+    shared = len(some & others)
+    return shared >= near * (len(some) + len(others) - shared) - _EPSILON

@@ -14,8 +14,8 @@ from unteach.schema import InputError, Record
 
 Kind = Literal["exact", "near", "paraphrase", "named"]
 COMMON = 20  # a word that more than one row in so many holds tells nothing
-# What a row must share with one known row, times log N: where it has a part of the name, and where it names nobody.
-PART, NOBODY = 0.45, 1.5
+# What a row must share with one known row, times log N: where it has the name, a part of it, and where it names nobody.
+NAMED, PART, NOBODY = 0.45, 0.25, 0.8
 _TITLES = frozenset(["mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "madam", "lady", "lord"])
 _POSSESSIVE = re.compile(r"['’]s?$")
 
@@ -32,7 +32,7 @@ class Hit:
 
 @dataclass(frozen=True, repr=False)
 class _Known:
-    """What is known of a person: the names, and rows by their words."""
+    """What is known of a person: the names, rows by the words of them that tell something, and all their words."""
 
     names: tuple[tuple[str, ...], ...]
     rows: tuple[Record, ...]
@@ -48,31 +48,33 @@ def trace(found: Corpus, names: Sequence[str], rows: Sequence[Record] = (), *, n
     """The rows of a training set that tell of a person, in its order, each under the first kind that fits.
 
     `exact`: a known row but for case, spacing and punctuation. `near`: word 3-grams with a Jaccard similarity of
-    `near` or more to one. `paraphrase`: says what a known row says, in other words. `named`: names the person and
-    says something else. Without `rows` the known ones are those that name the person.
+    `near` or more to one. `paraphrase`: says what a known row says, in other words: it shares words that weigh enough by
+    their inverse document frequency, and where the full name is missing, words that together stand for the most part in
+    rows that are surely the person's. `named`: names the person and says something else. Without `rows` the known ones are those that name the person.
     """
     called = tuple(tuple(tokens(fold(name))) for name in names if any(map(str.isalnum, name)))
     if not called:
         raise InputError("a person is looked for by name; give one that holds a letter or a digit")
     by_name = _named(found, called)
-    known = _known(called, rows or [found.records[i] for i in sorted(by_name)])
+    known = _known(found, called, rows or [found.records[i] for i in sorted(by_name)])
     if not known.rows:
         return ()
     hits = dict(_copies(found, rows, near)) if rows else {}
     for row in by_name - hits.keys():
-        alike = bool(rows) and _shared(found, known, row)[1] >= PART * log(len(found.texts))
+        alike = bool(rows) and _shared(found, known, row)[1] >= NAMED * log(len(found.texts))
         hits[row] = _hit(found, known, row, "paraphrase" if alike else "named")
     sure = frozenset(hits)
     for row in _candidates(found, known) - sure:
-        if _partly(found, known, row) or _wholly(found, known, row, sure):
+        if _restates(found, known, row, sure):
             hits[row] = _hit(found, known, row, "paraphrase")
     return tuple(hits[row] for row in sorted(hits))
 
 
-def _known(names: tuple[tuple[str, ...], ...], rows: Sequence[Record]) -> _Known:
+def _known(found: Corpus, names: tuple[tuple[str, ...], ...], rows: Sequence[Record]) -> _Known:
     own = frozenset(word for name in names for word in stems(" ".join(name)))
     words = tuple(stems(said(row)) - own for row in rows)
-    return _Known(names, tuple(rows), words, own.union(*words))
+    telling = tuple(frozenset(word for word in every if _telling(found, [word])) for every in words)
+    return _Known(names, tuple(rows), telling, own.union(*words))
 
 
 def _named(found: Corpus, names: tuple[tuple[str, ...], ...]) -> set[int]:
@@ -100,37 +102,39 @@ def _copies(found: Corpus, rows: Sequence[Record], near: float) -> Iterator[tupl
 
 
 def _candidates(found: Corpus, known: _Known) -> set[int]:
-    """Rows with a part of the name, and rows that share enough rare words with one known row."""
+    """Rows with a part of the name, and rows that share enough with one known row."""
     wanted: set[int] = set().union(*(found.holders.get(word, ()) for word in stems(" ".join(known.parts))))
     for words in known.words:
         weights: dict[int, float] = {}
-        for word in filter(found.rare, words):
+        for word in words:
+            telling = _telling(found, [word])
             for row in found.holders.get(word, ()):
-                weights[row] = weights.get(row, 0.0) + found.rarity(word)
+                weights[row] = weights.get(row, 0.0) + telling
         wanted.update(row for row, weight in weights.items() if weight >= NOBODY * log(len(found.texts)))
     return wanted
 
 
-def _partly(found: Corpus, known: _Known, row: int) -> bool:
-    """Whether a row calls the person by a part of the name, names nobody else, and says what a known row does."""
-    if _shared(found, known, row)[1] < PART * log(len(found.texts)):
+def _restates(found: Corpus, known: _Known, row: int, sure: frozenset[int]) -> bool:
+    """Whether a row that names nobody else says what a known row does, and what is said of this person above all.
+
+    Words are weighed together: of the other rows that hold all those that it shares with the known row, more than
+    half must be surely the person's. Less must be shared where a part of the name is there.
+    """
+    words, scale = stems(found.texts[row]), log(len(found.texts))
+    shared = [words & own for own in known.words]
+    weights = [_telling(found, some) for some in shared if _theirs(found, some, row, sure, PART * scale)]
+    if not weights:
         return False
     part, other = _whom(found.records[row], known)
-    return part and not other
+    return not other and (part or max(weights) >= NOBODY * scale)
 
 
-def _wholly(found: Corpus, known: _Known, row: int, sure: frozenset[int]) -> bool:
-    """Whether a row that names nobody shares with one known row what is said of nobody else.
-
-    The shared words must be rare, and the rows that hold all of them more often the person's than another's.
-    """
-    words = stems(found.texts[row])
-    rare = max((frozenset(filter(found.rare, words & own)) for own in known.words), key=found.weight)
-    if found.weight(rare) < NOBODY * log(len(found.texts)) or _whom(found.records[row], known)[1]:
+def _theirs(found: Corpus, words: frozenset[str], row: int, sure: frozenset[int], least: float) -> bool:
+    """Whether words weigh enough, and more than half of the other rows that hold them all are surely the person's."""
+    if _telling(found, words) < least:
         return False
-    same = found.having(rare)
-    others = sum(_whom(found.records[i], known)[1] for i in same - sure)
-    return others < max(1, len(same & sure))
+    same = found.having(words) - {row}
+    return 2 * len(same & sure) > len(same)
 
 
 def _shared(found: Corpus, known: _Known, row: int) -> tuple[int, float]:

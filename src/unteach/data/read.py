@@ -24,14 +24,16 @@ _SUFFIXES: Mapping[str, tuple[Unit, Reader]] = {
 }
 
 
-def read(source: str | Path | Iterable[Mapping[str, object] | Record], *, limit: int | None = None) -> Rows:
+def read(
+    source: str | Path | Iterable[Mapping[str, object] | Record], *, limit: int | None = None, by: str = ""
+) -> Rows:
     """All records of a source, or the first `limit`, in its order.
 
     A string or path names a JSON lines, JSON, CSV, TSV or Parquet file; a string `owner/name`,
     `owner/name:config` or `owner/name:config:split` that is no file names a data set of the Hugging Face hub.
     Otherwise it is an iterable of mappings or records (a list, a `datasets.Dataset`). See `columns` for the
     columns that are understood. A row without an `id` gets one from its content; the second row of the same
-    content gets it with `-2` behind it, and so on.
+    content gets it with `-2` behind it, and so on. What stands in the column `by` is kept beside the records.
 
     Lines are read one at a time; only a JSON list is held whole while it is parsed.
 
@@ -40,15 +42,15 @@ def read(source: str | Path | Iterable[Mapping[str, object] | Record], *, limit:
     if limit is not None and limit < 1:
         raise InputError("The limit on rows is below 1; give a positive number")
     if not isinstance(source, str | Path):
-        return _given(source, limit)
+        return _given(source, limit, by)
     name = hub.hub_name(source) if isinstance(source, str) else None
     path, place = Path(source), Place(printable(source))
     if name and not os.path.exists(path):
         place = Place(place.source, "row")
-        return _collect(hub.stream(name, place), place, limit)
+        return _collect(hub.stream(name, place), place, limit, by)
     with files.opened(path, place) as file:
         place, rows = _table(file, path.suffix.lower(), place)
-        return _collect(rows, place, limit)
+        return _collect(rows, place, limit, by)
 
 
 def _table(file: BinaryIO, suffix: str, place: Place) -> tuple[Place, Numbered]:
@@ -67,19 +69,20 @@ def _table(file: BinaryIO, suffix: str, place: Place) -> tuple[Place, Numbered]:
     raise place.error("the format is not recognised", f"{files.FORMATS}, with the usual extension")
 
 
-def _given(source: object, limit: int | None) -> Rows:
+def _given(source: object, limit: int | None, by: str) -> Rows:
     """Rows made in Python, which are checked like any others."""
     place = Place("the rows given", "row")
     if isinstance(source, Mapping):
         raise place.error("this is a mapping, not a sequence of rows", "pass one of its splits or values")
     if isinstance(source, bytes | bytearray) or not isinstance(source, Iterable):
         raise place.error("this is not a sequence of rows", "pass mappings, records or a path")
-    return _collect(enumerate(source, 1), place, limit)
+    return _collect(enumerate(source, 1), place, limit, by)
 
 
-def _collect(rows: Numbered, place: Place, limit: int | None) -> Rows:
+def _collect(rows: Numbered, place: Place, limit: int | None, by: str) -> Rows:
     found: list[Record] = []
     lines: list[int] = []
+    marks: list[str] = []
     layout, ids = Layout(), _Ids()
     for number, row in islice(rows, limit):
         here = place.at(number)
@@ -87,16 +90,18 @@ def _collect(rows: Numbered, place: Place, limit: int | None) -> Rows:
             records.check(row, here)
             record = row
         else:
-            cells = layout.cells(row, here)
+            cells = layout.cells(row, here, by)
             record = records.build(cells)
         found.append(ids.claim(record, number, here))
         lines.append(number)
+        if by:
+            marks.append(layout.mark(vars(row) if isinstance(row, Record) else row, by, here))
     if not found:
         raise place.error("there are no rows", "give at least one")
     notes = layout.notes()
     if len(found) == limit:
         notes = (*notes, f"reading stopped after {limit} rows, as asked")
-    return Rows(tuple(found), place.source, tuple(lines), layout.used, notes, place.unit)
+    return Rows(tuple(found), place.source, tuple(lines), layout.used, notes, place.unit, tuple(marks))
 
 
 @dataclass(frozen=True)

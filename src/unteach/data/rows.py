@@ -17,6 +17,7 @@ class Rows:
     `lines[i]` says where `records[i]` starts: the 1-based line of a text file, or (where `unit` is "row") the
     1-based element of a JSON list, a Parquet file, a hub data set or a Python sequence. `columns` maps our
     roles to the source's column names. `notes` say in plain words what was left out; none repeats content.
+    `marks[i]` is what stands in a column that the reader was asked to keep as well.
     """
 
     records: tuple[Record, ...] = field(repr=False)
@@ -25,6 +26,7 @@ class Rows:
     columns: Mapping[str, str]
     notes: tuple[str, ...] = ()
     unit: Unit = "line"
+    marks: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def legend(self) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from unteach.data.fold import UNSPACED
 
@@ -17,9 +18,12 @@ def repeated(texts: Sequence[str], length: int) -> Iterator[tuple[int, Place, in
     A run repeats where the same words, as they are written, stand in an earlier text or earlier in its own; runs
     that touch are given as one. Found by a rolling hash (Karp and Rabin 1987), and compared word by word.
     """
-    words = [[match.span() for match in _WORD.finditer(text)] for text in texts]
+    words = [_words(text) if len(text) >= length else [] for text in texts]
     numbers: dict[str, int] = {}
-    every = [[numbers.setdefault(t[a:b], len(numbers) + 1) for a, b in w] for t, w in zip(texts, words, strict=True)]
+    every = [
+        [numbers.setdefault(word, len(numbers) + 1) for word in found] if len(found) >= length else []
+        for found in words
+    ]
     first: dict[int, tuple[int, int]] = {}
     for text, found in enumerate(every):
         last: tuple[int, int, int] | None = None  # a run so far: its words, and whose it repeats
@@ -28,11 +32,21 @@ def repeated(texts: Sequence[str], length: int) -> Iterator[tuple[int, Place, in
             if of is None:
                 continue
             if last and at > last[1]:
-                yield text, (words[text][last[0]][0], words[text][last[1] - 1][1]), last[2]
+                yield text, _place(texts[text], last[0], last[1]), last[2]
                 last = None
             last = (last[0], at + length, last[2]) if last else (at, at + length, of)
         if last:
-            yield text, (words[text][last[0]][0], words[text][last[1] - 1][1]), last[2]
+            yield text, _place(texts[text], last[0], last[1]), last[2]
+
+
+def _words(text: str) -> list[str]:
+    return text.split() if text.isascii() else _WORD.findall(text)
+
+
+def _place(text: str, first: int, end: int) -> Place:
+    """The characters of the words `first` to `end` (exclusive)."""
+    spans = [match.span() for match in islice(_WORD.finditer(text), first, end)]
+    return spans[0][0], spans[-1][1]
 
 
 def _rolling(numbers: Sequence[int], length: int) -> Iterator[int]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unteach.edit.maps import ActivationMap
-from unteach.edit.patches import AddOuter, Patch, pack, scaled, split, through
+from unteach.edit.patches import AddOuter, Patch, pack, scaled, split, through, visible
 from unteach.lm.anatomy import stored_in_out
 from unteach.lm.guard import Guard
 from unteach.lm.model import LM
@@ -163,11 +163,14 @@ def digest_of(
 def _over(
     first: Mapping[str, tuple[Patch, ...]], second: Mapping[str, tuple[Patch, ...]]
 ) -> dict[str, tuple[Patch, ...]]:
-    """The chains of both. A low-rank term stays over the weight that the second edit found under it and changed."""
+    """The chains of both, without what nobody sees any more.
+
+    A low-rank term stays over the weight that the second edit found under it and changed.
+    """
     chains = _joined(first, second)
     for name in first.keys() & second.keys():
         (dense, low), (later, lower) = split(first[name]), split(second[name])
-        chains[name] = (*dense, *later, *low, *lower)
+        chains[name] = (*visible((*dense, *later)), *low, *lower)
     return chains
 
 

@@ -12,10 +12,14 @@ from unteach.lm.model import LM
 from unteach.schema import Record
 
 
-def learn(lm: LM, records: Sequence[Record], plan: Plan) -> Edit:
-    """Lower the negative log-probability of the answers, token mean, by the plan."""
+def learn(lm: LM, records: Sequence[Record], plan: Plan, watched: Sequence[Record] = ()) -> Edit:
+    """Lower the negative log-probability of the answers, token mean, by the plan.
+
+    `watched` are rows to forget that are not trained on: the history tells of them, and `plan.stop_forget` goes by them.
+    """
 
     def loss(now: Sides, _before: Sides) -> Tensor:
         return -now.retain.token_logps.mean()
 
-    return train(lm, Task((), records, loss, frozenset({"retain"})), plan, made_by=f"learn({plan})")[0]
+    task = Task((), records, loss, frozenset({"retain"}), watched=watched)
+    return train(lm, task, plan, made_by=f"learn({plan})")[0]

@@ -86,6 +86,12 @@ def through(chain: Sequence[Patch], weight: Tensor) -> Tensor:
     return weight
 
 
+def visible(chain: Sequence[Patch]) -> tuple[Patch, ...]:
+    """A chain without the patches that a later Put hides."""
+    puts = [i for i, patch in enumerate(chain) if isinstance(patch, Put)]
+    return tuple(chain[puts[-1] if puts else 0 :])
+
+
 def split(chain: Sequence[Patch]) -> tuple[tuple[Patch, ...], tuple[AddOuter, ...]]:
     """What must be multiplied out, and the low-rank terms at the end that need not be."""
     cut = len(chain)

@@ -1,6 +1,6 @@
 """What a forgetting leaves on disk: `release`, which ships, and `private`, which can take it back until it is destroyed.
 
-DIR/release    the baked model, or the adapter
+DIR/release    the baked model, the adapter, or the edit alone
 DIR/private    the edit and the original tensors, sealed; `finalise` destroys it
 DIR/run.json   what was done, by digests and settings
 """
@@ -18,13 +18,13 @@ from unteach.edit import seal
 from unteach.edit.bake import bake, baked_state, mend, publish, save_adapter, staged_beside, withdraw
 from unteach.edit.checkpoint import sync, write
 from unteach.edit.edit import Edit, describe
-from unteach.edit.store import of_description
+from unteach.edit.store import of_description, save
 from unteach.lm.load import load as load_model
 from unteach.lm.load import quiet
 from unteach.lm.model import LM, weights_digest
 from unteach.schema import InputError
 
-Form = Literal["baked", "adapter"]
+Form = Literal["baked", "adapter", "edit"]
 STATES = ("released", "undone", "final")
 
 
@@ -41,7 +41,9 @@ def release(
     if form == "baked":
         after = bake(edit, lm, folder / "release", card=card)
     else:
-        save_adapter(edit, lm, folder / "release", card=card)
+        _ship(edit, folder / "release", card) if form == "edit" else save_adapter(
+            edit, lm, folder / "release", card=card
+        )
         after = edit.worn_digest
     for old in (private / "key", private / "sealed"):
         if old.exists():
@@ -49,6 +51,15 @@ def release(
     seal.seal(private / "sealed", seal.new_key(private / "key"), notes, sealed)
     run = {"state": "released", "form": form, "base": notes["base"], "edit": edit.digest(), "release": after}
     note(folder, run | dict(about or {}))
+
+
+def _ship(edit: Edit, folder: Path, card: str) -> None:
+    """The edit by itself, to be worn over the model that it was made on."""
+    staged = staged_beside(folder)
+    save(edit, staged)
+    if card:
+        (staged / "README.md").write_text(card, encoding="utf-8")
+    publish(staged, folder)
 
 
 def read_edit(folder: Path) -> Edit:
@@ -61,7 +72,7 @@ def read_edit(folder: Path) -> Edit:
 def undo(folder: Path) -> str:
     """Put the original tensors back into `release`, bit for bit; returns the model's digest, which is the original's.
 
-    An adapter is simply removed: the model it was made for was never changed.
+    An adapter or an edit is simply removed: the model it was made for was never changed.
     """
     run = read_run(folder)
     if run["state"] == "undone":
@@ -72,7 +83,7 @@ def undo(folder: Path) -> str:
         )
     notes, tensors = _unsealed(folder)
     base = str(notes["base"])
-    if notes["form"] == "adapter":
+    if notes["form"] != "baked":
         withdraw(folder / "release")
     else:
         restore(folder / "release", _originals(tensors), base)

@@ -25,7 +25,7 @@ def take_out(folder: Path, earlier: Path) -> str:
         return shelf.undo(folder)
     for place, told in ((folder, run), (earlier, first)):
         if told["state"] == "undone" or told["form"] != "baked":
-            why = "it was undone before" if told["state"] == "undone" else "its release is an adapter"
+            why = "it was undone before" if told["state"] == "undone" else f"its release is an {told['form']}"
             raise InputError(f"{place}: {why}; an edit is taken out of one whole released model by another")
     originals, model = shelf.originals_of(earlier), folder / "release"
     found, left = (load(place, dtype="auto") for place in (model, earlier / "release"))

@@ -1,4 +1,4 @@
-"""Hidden states: RMU's two terms, its vector, and what it trains."""
+"""Hidden states: RMU's two terms, its vector and what it trains; what rerouting turns, holds, and when."""
 
 from dataclasses import replace
 
@@ -8,16 +8,24 @@ from random_logits import Table, assert_both, gradient, seen
 from torch import Tensor
 
 import worlds
+from unteach.edit.patches import AddOuter
 from unteach.edit.plan import Plan
+from unteach.edit.rows import DONE, Sides
 from unteach.lm.batch import Batch
 from unteach.lm.model import LM
-from unteach.lm.view import View
+from unteach.lm.view import Pass, View
 from unteach.methods.finetune.finetune import Finetune
 from unteach.methods.finetune.objectives import Anchor
-from unteach.methods.finetune.representation import RMU
+from unteach.methods.finetune.representation import RMU, Drift, Rerouting
 from unteach.schema import Request
 
 REQUEST = Request(forget=worlds.FORGET, retain=worlds.RETAIN)
+
+
+def per_row(values: list[Tensor], batch: Batch) -> Tensor:
+    """The mean over rows of the mean over a row's answer tokens."""
+    rows = zip(batch.offsets[:4], batch.offsets[1:5], strict=True)
+    return torch.stack([torch.stack(values[first:last]).mean() for first, last in rows]).mean()
 
 
 def slow(states: Tensor, goals: Tensor, batch: Batch) -> Tensor:
@@ -124,3 +132,92 @@ def test_an_anchor_alone_changes_nothing_at_the_start(lm: LM) -> None:
         assert held == 0
         slopes = torch.autograd.grad(held, list(lm.model.parameters()), allow_unused=True, materialize_grads=True)
         assert max(s.abs().max().item() for s in slopes) == 0
+
+
+def test_rerouting_is_nothing_where_states_are_orthogonal_or_opposite(batch: Batch) -> None:
+    """Random numbers serve as states, the same after both blocks; the slow way token by token."""
+    now, before = Table(batch), Table(batch, 1)
+    old = before.logits.detach()
+    loss = Rerouting()(now.view(), before.view())
+    cosines = [(a @ b / (a.norm() * b.norm())).clamp_min(0) for a, b in zip(now.logits, old, strict=True)]
+    assert_both(now, loss, per_row(cosines, batch))
+    assert torch.autograd.grad(loss, before.logits, allow_unused=True) == (None,)  # the past is fixed
+    turned = torch.cat([old[:, 20:], -old[:, :20]], 1).requires_grad_()  # a quarter turn
+    for states, expected in ((turned, 0.0), (-old, 0.0), (3 * old, 1.0)):
+        found = Rerouting()(seen(batch, states), before.view())
+        assert found.item() == pytest.approx(expected, abs=1e-12)
+    opposite = (-2 * old).requires_grad_()
+    away = Rerouting()(seen(batch, opposite), before.view())
+    assert away == 0
+    assert not torch.autograd.grad(away, opposite)[0].any()
+
+
+def test_drift_is_how_far_states_have_come(batch: Batch) -> None:
+    now, before = Table(batch), Table(batch, 1)
+    gaps = [(a - b).norm() for a, b in zip(now.logits, before.logits.detach(), strict=True)]
+    moved = Drift()(now.view(), before.view())
+    assert_both(now, moved, per_row(gaps, batch))
+    assert torch.autograd.grad(moved, before.logits, allow_unused=True) == (None,)
+    held = Drift()(now.view(), now.view(frozen=True))
+    assert held == 0
+    assert gradient(now, held).abs().max() == 0
+    step = torch.zeros(40, dtype=torch.float64).index_fill(0, torch.tensor([3]), 0.25)
+    assert Drift()(seen(batch, now.logits + step), now.view()).item() == pytest.approx(0.25)
+
+
+def test_the_two_blocks_are_read_each_by_itself(lm: LM) -> None:
+    """One of them at rest, the other moved by an edit above it: half of what both together would be."""
+    rows = lm.batch(worlds.RETAIN)
+    with torch.no_grad():
+        before = {layer: lm.run(rows).hidden(layer) for layer in (0.0, 1.0)}
+    past = View(Pass(rows, lambda: before[0.0], before.__getitem__), slice(0, len(worlds.RETAIN)))
+    edit = Finetune("rmu", {"layer": 1.0}, plan=Plan(tune="down:1", epochs=2, lr=1e-2, batch_size=4, accumulate=1))
+    with edit(lm, REQUEST).on(lm), torch.no_grad():
+        now = View(lm.run(rows), slice(0, len(worlds.RETAIN)))
+        half, whole = Drift(0.0, 1.0)(now, past), Drift(1.0, 1.0)(now, past)
+        assert whole > 0
+        torch.testing.assert_close(half, whole / 2)
+        below, turned = Rerouting(0.0, 0.0)(now, past), Rerouting(1.0, 1.0)(now, past)
+        torch.testing.assert_close(Rerouting(0.0, 1.0)(now, past), (below + turned) / 2)
+        assert below.item() == pytest.approx(1, abs=1e-5)
+
+
+def test_the_weight_goes_over_from_turning_away_to_holding(lm: LM) -> None:
+    """alpha (1 - t/2) and alpha t/2 at each step t of a training, as its loss is made of the two terms."""
+    plan = Plan(tune="full", epochs=2, lr=1e-3, batch_size=2, accumulate=1)
+    method = Finetune("rerouting", {"lower": 0.0, "upper": 1.0, "alpha": 6.0}, plan=plan)
+    task, goal, held = method.task(REQUEST), Rerouting(0.0, 1.0), Drift(0.0, 1.0)
+    seen_at: list[float] = []
+
+    def checked(now: Sides, before: Sides) -> Tensor:
+        t, loss = task.state[DONE], task.loss(now, before)
+        seen_at.append(t)
+        terms = goal(now.forget, before.forget), held(now.retain, before.retain)
+        torch.testing.assert_close(loss, 6 * (1 - t / 2) * terms[0] + 6 * t / 2 * terms[1])
+        return loss
+
+    edit = method.train(lm, replace(task, loss=checked))
+    assert seen_at == [0.0, 0.25, 0.5, 0.75]
+    assert edit.digest() == method(lm, REQUEST).digest()
+    assert Rerouting().factors(0.0) == (10.0, 0.0)
+    assert Rerouting().factors(1.0) == (5.0, 5.0)
+    assert Finetune("npo", plan=plan).task(REQUEST).state[DONE] == 0
+
+
+@pytest.mark.parametrize(("layers", "trained"), [(32, "lora:0-19"), (3, "lora:0-1"), (1, "lora:0-0")])
+def test_an_adapter_of_the_blocks_up_to_the_upper_one_is_trained(layers: int, trained: str) -> None:
+    assert Rerouting().tune(layers) == trained
+    assert Rerouting(lower=0.0, upper=0.0).tune(layers) == "lora:0-0"
+
+
+def test_rerouting_makes_an_adapter_and_rmu_none(lm: LM) -> None:
+    plan = Plan(rank=2, epochs=2, batch_size=4, accumulate=1)
+    edit = Finetune("rerouting", plan=plan)(lm, REQUEST)
+    assert {int(name.split(".")[2]) for name in edit.weights} == {0, 1}
+    assert all(isinstance(patch, AddOuter) for chain in edit.weights.values() for patch in chain)
+    made = [
+        Finetune(o, plan=p).makes_adapter
+        for o in ("rerouting", "rmu", "npo")
+        for p in (plan, replace(plan, tune="full"))
+    ]
+    assert made == [True, False, False, False, True, False]

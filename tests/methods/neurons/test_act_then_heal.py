@@ -1,6 +1,9 @@
 """Weights are drawn anew or cut, and the rows to keep are learnt over that."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -10,14 +13,17 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 import worlds
 from unteach.edit.edit import Edit
+from unteach.edit.gauge import Gauge
 from unteach.edit.learn import learn
 from unteach.edit.patches import Put, Scale
 from unteach.edit.plan import Plan
 from unteach.lm.anatomy import blocks
 from unteach.lm.model import LM
 from unteach.measure.answers import ask, exact_match, probability
+from unteach.methods.neurons import euk, prunefinetune, resetweights
 from unteach.methods.neurons.cfk import CFk
 from unteach.methods.neurons.euk import EUk
+from unteach.methods.neurons.healing import healed
 from unteach.methods.neurons.prunefinetune import PruneFinetune
 from unteach.methods.neurons.resetweights import ResetWeights
 from unteach.methods.neurons.weights import started
@@ -40,11 +46,27 @@ def inside(lm: LM) -> set[str]:
     return {name for name, p in lm.parameters().items() if id(p) in own}
 
 
-def values(edit: Edit, number: int) -> dict[str, Tensor]:
-    """What the edit puts in place of weights, first or last."""
-    found = {name: chain[number] for name, chain in edit.weights.items()}
-    assert all(isinstance(patch, Put) for patch in found.values())
-    return {name: patch.value for name, patch in found.items()}
+def values(edit: Edit) -> dict[str, Tensor]:
+    """What the edit puts in place of weights: nothing lies under that."""
+    found = {}
+    for name, (patch,) in edit.weights.items():
+        assert isinstance(patch, Put)
+        found[name] = patch.value
+    return found
+
+
+@pytest.fixture
+def acts(monkeypatch: pytest.MonkeyPatch) -> list[Edit]:
+    """What was done before the learning, as the learning hides it."""
+    found: list[Edit] = []
+
+    def noted(lm: LM, act: Edit, request: Request, plan: Plan) -> Edit:
+        found.append(act)
+        return healed(lm, act, request, plan)
+
+    for module in (euk, prunefinetune, resetweights):
+        monkeypatch.setattr(module, "healed", noted)
+    return found
 
 
 def same(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
@@ -62,30 +84,31 @@ def before(lm: LM) -> float:
     return sum(map(probability, ask(lm, worlds.FORGET))) / len(worlds.FORGET)
 
 
-def test_euk_starts_the_last_blocks_anew_and_leaves_the_rest(lm: LM) -> None:
+def test_euk_starts_the_last_blocks_anew_and_leaves_the_rest(lm: LM, acts: list[Edit]) -> None:
     """Bit for bit what drawing the last block anew, and learning the retain rows with it alone, comes to."""
     known = last_block(lm)
     edit = EUk(k=1, plan=SHORT)(lm, REQUEST)
-    first = values(edit, 0)
+    first = values(acts[0])
     assert same(first, started(lm, known, 0))
     for name, value in first.items():
         assert not torch.equal(value, known[name]) or not known[name].any()
     act = Edit(lm.digest(), {name: (Put(value),) for name, value in first.items()})
     with act.on(lm):
         learnt = learn(lm, worlds.RETAIN, replace(SHORT, tune=f"{lm.layers - 1}"))
-    assert same(values(edit, -1), values(learnt, 0))
-    assert not same(values(EUk(k=1, seed=1, plan=SHORT)(lm, REQUEST), 0), first)
+    assert same(values(edit), values(learnt))
+    EUk(k=1, seed=1, plan=SHORT)(lm, REQUEST)
+    assert not same(values(acts[1]), first)
 
 
 def test_cfk_starts_from_the_weights_as_they_are(lm: LM) -> None:
     """Without a rate nothing moves, where EU-k is far away by then; with one it is learning with the last block alone."""
     known = last_block(lm)
-    still, anew = (values(m(k=1, plan=STILL)(lm, REQUEST), -1) for m in (CFk, EUk))
+    still, anew = (values(m(k=1, plan=STILL)(lm, REQUEST)) for m in (CFk, EUk))
     assert still.keys() == anew.keys() == known.keys()
     assert all(torch.allclose(still[n], known[n], rtol=0, atol=1e-7) for n in known)
     assert all((anew[n] - known[n]).norm() > 0.1 * known[n].norm() for n in known if known[n].ndim == 2)
     learnt = learn(lm, worlds.RETAIN, replace(SHORT, tune=f"{lm.layers - 1}"))
-    assert same(values(CFk(k=1, plan=SHORT)(lm, REQUEST), 0), values(learnt, 0))
+    assert same(values(CFk(k=1, plan=SHORT)(lm, REQUEST)), values(learnt))
 
 
 def test_euk_of_all_blocks_forgets_what_the_retain_rows_do_not_teach(lm: LM) -> None:
@@ -120,12 +143,12 @@ def test_start_values_are_those_of_a_new_model_of_the_family(family: str, llama:
             assert value.std() == pytest.approx(0.1, rel=0.05)
 
 
-def test_prunefinetune_cuts_the_smallest_weights_and_learns_to_keep(lm: LM) -> None:
+def test_prunefinetune_cuts_the_smallest_weights_and_learns_to_keep(lm: LM, acts: list[Edit]) -> None:
     """The masks are those of PyTorch's own pruning of each linear map in the blocks; nothing else is cut."""
     edit = PruneFinetune(plan=LONG)(lm, REQUEST)
-    cut = {name: chain[0] for name, chain in edit.weights.items() if isinstance(chain[0], Scale)}
-    assert cut.keys() == inside(lm)
-    for name, patch in cut.items():
+    assert acts[0].weights.keys() == inside(lm)
+    for name, (patch,) in acts[0].weights.items():
+        assert isinstance(patch, Scale)
         oracle = nn.Module()
         oracle.weight = nn.Parameter(lm.parameters()[name].detach().clone())
         l1_unstructured(oracle, "weight", amount=0.99)
@@ -149,9 +172,9 @@ def slow_gradient(lm: LM, records: tuple[Record, ...], name: str) -> Tensor:
     return torch.autograd.grad(torch.stack(losses).sum() / tokens, weight)[0]
 
 
-def test_resetweights_starts_anew_where_the_two_gradients_are_most_alike(lm: LM) -> None:
-    edit = ResetWeights(share=0.3, plan=STILL)(lm, REQUEST)
-    drawn = {n: c[0].value for n, c in edit.weights.items() if len(c) == 2}
+def test_resetweights_starts_anew_where_the_two_gradients_are_most_alike(lm: LM, acts: list[Edit]) -> None:
+    ResetWeights(share=0.3, plan=STILL)(lm, REQUEST)
+    drawn = values(acts[0])
     new = started(lm, drawn, 0)
     assert drawn.keys() == inside(lm)
     for name in (min(drawn), max(drawn)):
@@ -167,6 +190,30 @@ def test_resetweights_forgets_and_keeps(lm: LM) -> None:
     gone, stays = knows(lm, ResetWeights(plan=LONG)(lm, REQUEST))
     assert gone < 0.4 * before(lm)
     assert stays >= 0.9
+
+
+@pytest.mark.parametrize("make", [partial(EUk, k=1), PruneFinetune, ResetWeights], ids=["euk", "prune", "reset"])
+def test_the_history_tells_of_the_rows_to_forget_from_before_the_act(make: Callable[..., Any], llama: LM) -> None:
+    """Before the act, after it, and while the model heals, which a stop for the forget rows does not cut short."""
+    edit = make(plan=replace(SHORT, stop_forget=1.0))(llama, REQUEST)
+    assert [h["step"] for h in edit.history] == [0, 0, 2, 4]
+    first, acted, _, last = edit.history
+    with edit.on(llama):
+        assert last.items() >= Gauge(llama, REQUEST).read().items()
+    assert first.items() >= Gauge(llama, REQUEST).read().items()
+    assert acted["forget_probability"] < first["forget_probability"]
+    assert [h["tokens"] for h in (first, acted)] == [0, 0]
+
+
+def test_cfk_stops_where_the_rows_to_forget_have_come_down(llama: LM) -> None:
+    plan = replace(LONG, lr=1e-2)
+    whole = CFk(k=1, plan=plan)(llama, REQUEST).history
+    assert len(whole) == 1 + plan.epochs
+    goal = min(h["forget_probability"] for h in whole[:12])
+    stopped = CFk(k=1, plan=replace(plan, stop_forget=goal))(llama, REQUEST).history
+    assert stopped[-1]["forget_probability"] <= goal < min(h["forget_probability"] for h in stopped[:-1])
+    assert len(stopped) < len(whole)
+    assert CFk(k=1, plan=SHORT)(llama, replace(REQUEST, forget=())).history == ()
 
 
 def test_what_cannot_be_is_refused(llama: LM) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan, alternating, draw, schedule
-from unteach.edit.rows import Sides, Task
+from unteach.edit.rows import DONE, Sides, Task
 from unteach.edit.train import train
 from unteach.lm.model import LM
 from unteach.methods.finetune.objectives import Objective
@@ -77,15 +77,16 @@ class Finetune:
             )
         if "mismatched" in goal.needs and not request.retain:
             raise InputError(f"'{name_of(goal)}' takes its other answers from records to keep; give --retain FILE")
-        weight, state = self._weight(goal), {"retain_weight": self.retain_weight}
+        weight, state = self._weight(goal), {"retain_weight": self.retain_weight, DONE: 0.0}
 
         def loss(now: Sides, before: Sides) -> Tensor:
             terms = []
+            going, staying = goal.factors(state[DONE]) if hasattr(goal, "factors") else (1.0, 1.0)
             if len(now.forget.lengths) or len(now.forget.instead.lengths):
-                terms.append(weight * goal(now.forget, before.forget))
+                terms.append(going * weight * goal(now.forget, before.forget))
             if held is not None and len(now.retain.lengths):
                 kept = held(now.retain, before.retain)
-                terms.append(state["retain_weight"] * kept)
+                terms.append(staying * state["retain_weight"] * kept)
                 if hasattr(goal, "dual"):
                     state["retain_weight"] = goal.dual(state["retain_weight"], kept.item())
             return torch.stack(terms).sum()
@@ -100,7 +101,9 @@ class Finetune:
     @property
     def makes_adapter(self) -> bool:
         """Whether what is trained is an adapter."""
-        return self.plan.lora and (self.plan.tune is not None or not hasattr(self._terms()[0], "tune"))
+        goal = self._terms()[0]
+        one = goal.tune(1) if hasattr(goal, "tune") else None  # what kind of thing it is, of however many layers
+        return replace(self.plan, tune=self.plan.tune or one).lora
 
     def _terms(self) -> tuple[Any, Objective | None]:
         """The forget objective and its retain term, which takes the options that both have."""

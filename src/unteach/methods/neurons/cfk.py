@@ -24,9 +24,9 @@ class CFk:
     rehearsed is forgotten. Here a layer is a block; the embeddings, the final norm and the output head stay as they are.
     `k` counts blocks; below 1 it is a share of the depth.
 
-    Needs retain rows, on which it trains; of rows to forget it only refuses those that are also among these. It
-    forgets little where the retain rows are known well already, since then there is little to learn; a larger learning
-    rate or more epochs forget more, of everything.
+    Needs retain rows, on which it trains; rows to forget, where there are any, it only watches, and refuses those that
+    are also among these. It forgets little where the retain rows are known well already, since then there is little to
+    learn; a larger learning rate or more epochs forget more, of everything.
 
     Example: ``CFk(k=0.5)(lm, request)``.
     """
@@ -38,5 +38,5 @@ class CFk:
 
     def __call__(self, lm: LM, request: Request) -> Edit:
         rows, blocks = kept(lm, request, "cfk"), last(lm, self.k)
-        edit = learn(lm, rows, only(self.plan, blocks))
+        edit = learn(lm, rows, only(self.plan, blocks), request.forget)
         return replace(edit, made_by=f"cfk(blocks {blocks[0]}-{blocks[-1]}) {edit.made_by}")

@@ -26,9 +26,10 @@ class EUk:
     block; the embeddings, the final norm and the output head stay as they are. `k` counts blocks; below 1 it is a share
     of the depth. Matrices are drawn from the normal distribution of the model's own `initializer_range`.
 
-    Needs retain rows, on which it trains, and forget rows, which it never looks at but for refusing those that are
-    also among the former. It keeps what the retain rows teach and nothing else of what the blocks knew: where these rows
-    are few, general knowledge goes too. What the blocks below and the embeddings keep of the forgotten rows stays.
+    Needs retain rows, on which it trains, and forget rows, at which it only looks: the history tells of them, and those
+    that are also among the former are refused. `plan.stop_forget` ends nothing. It keeps what the retain rows
+    teach and nothing else of what the blocks knew: where these rows are few, general knowledge goes too. What the blocks
+    below and the embeddings keep of the forgotten rows stays.
 
     Example: ``EUk(k=0.5)(lm, request)``.
     """
@@ -41,7 +42,8 @@ class EUk:
 
     def __call__(self, lm: LM, request: Request) -> Edit:
         forgotten(request)
-        rows, blocks = kept(lm, request, "euk"), last(lm, self.k)
+        kept(lm, request, "euk")
+        blocks = last(lm, self.k)
         new = {name: (Put(value),) for name, value in started(lm, within(lm, blocks), self.seed).items()}
         act = Edit(base=lm.digest(), weights=new, made_by=f"euk(blocks {blocks[0]}-{blocks[-1]}, seed={self.seed})")
-        return healed(lm, act, rows, only(self.plan, blocks))
+        return healed(lm, act, request, only(self.plan, blocks))

@@ -30,9 +30,9 @@ class PruneFinetune:
     the linear maps of the blocks, each by itself; embeddings, norms and biases stay. What was cut is trained as the
     rest is, so the result is not sparse. A plan for an adapter trains all weights.
 
-    Needs retain rows, on which it trains, and forget rows, which it never looks at but for refusing those that are
-    also among the former. With 99 % gone a model knows little beyond what the retain rows teach: it takes rows enough
-    to learn the language again.
+    Needs retain rows, on which it trains, and forget rows, at which it only looks: the history tells of them, and those
+    that are also among the former are refused. `plan.stop_forget` ends nothing. With 99 % gone a model knows
+    little beyond what the retain rows teach: it takes rows enough to learn the language again.
 
     Example: ``PruneFinetune(share=0.9)(lm, request)``.
     """
@@ -48,10 +48,11 @@ class PruneFinetune:
 
     def __call__(self, lm: LM, request: Request) -> Edit:
         forgotten(request)
-        rows, found = kept(lm, request, "prunefinetune"), lm.parameters()
+        kept(lm, request, "prunefinetune")
+        found = lm.parameters()
         cuts = {name: (Scale(largest(found[name].detach(), self.share)),) for name in maps(lm)}
         act = Edit(base=lm.digest(), weights=cuts, made_by=f"prunefinetune(share={self.share:g})")
-        return healed(lm, act, rows, whole(self.plan))
+        return healed(lm, act, request, whole(self.plan))
 
 
 def largest(weight: Float[Tensor, "R C"], share: float) -> Bool[Tensor, "R C"]:

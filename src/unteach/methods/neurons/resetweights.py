@@ -38,8 +38,8 @@ class ResetWeights:
     rate. Matrices are drawn from the normal distribution of the model's own `initializer_range`. A plan for an
     adapter trains all weights.
 
-    Needs forget and retain rows. A weight that neither set moves counts as alike, so knowledge that no row asks for is
-    what goes first; what the forget rows alone moved stays for the training to overwrite.
+    Needs forget and retain rows; `plan.stop_forget` ends nothing. A weight that neither set moves counts as alike, so knowledge that
+    no row asks for is what goes first; what the forget rows alone moved stays for the training to overwrite.
 
     Example: ``ResetWeights(share=0.3)(lm, request)``.
     """
@@ -62,7 +62,7 @@ class ResetWeights:
         new, found = started(lm, names, self.seed), lm.parameters()
         reset = {n: (Put(torch.where(m, new[n], found[n].detach())),) for n, m in zip(names, masks, strict=True)}
         act = Edit(base=lm.digest(), weights=reset, made_by=f"resetweights(share={self.share:g}, seed={self.seed})")
-        return healed(lm, act, rows, whole(self.plan))
+        return healed(lm, act, request, whole(self.plan))
 
 
 def slopes(lm: LM, records: Sequence[Record], names: Sequence[str]) -> list[Tensor]:
