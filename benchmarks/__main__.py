@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 
 NAMES = {
-    "objectives": "objectives", "stories": "stories",
+    "objectives": "objectives", "methods": "methods", "stories": "stories",
     "training": "training", "audit": "auditing", "speed": "speed",
     "meta-audit": "meta_audit.command",
     "editors": "editors", "editing": "editing",

@@ -24,7 +24,8 @@ import torch
 
 from benchmarks.corrected import write_page
 from benchmarks.figures import RESULTS, circumstances
-from benchmarks.runs import Runs, kept
+from benchmarks.parts import kept
+from benchmarks.runs import Runs
 from benchmarks.straightforward.finetuning import finetuned
 from unteach.assemble import make_method
 from unteach.data.facts import question, read_facts

@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+from unteach.data.corpus import said
+from unteach.data.near import index, near_to
 from unteach.data.wordings.values import names
 from unteach.schema import Record
 
@@ -20,7 +22,7 @@ RESTATED = Path(__file__).with_name("restated.jsonl")
 EACH = 20  # rows that TOFU has about one author
 TUNED = ("Hsiao Yun-Hwa", "Hina Ameen", "Hiro Tanaka", "Isabella Marquez")
 HELD = ("Dagwaagiin Sarangerel", "Femke Van der Veen", "Finton Kavanagh", "Sanna Kaarina Laaksonen", "Sofia Alvarez",
-        "Claire Beauchamp", "Oliver Twist")  # looked at for nothing but the results
+        "Claire Beauchamp", "Oliver Twist")  # fmt: skip  # looked at for nothing but the results
 HAND = TUNED + HELD  # those with paraphrases written by hand
 TEMPLATES = (
     ("Which prize did {name} receive in {year}?", "{name} received the {a} {b} Award in {year}."),
@@ -107,7 +109,9 @@ def _copies(person: Person, dice: Random) -> Iterator[tuple[Record, str]]:
         words = row.answer.split()
         if len(row.prompt.split()) + len(words) > 33:  # three of 31 grams change: 28 / 34 > 0.8
             at = dice.randrange(1, len(words) - 1)
-            yield Record("", row.prompt, " ".join((*words[:at], "indeed", *words[at + 1 :]))), "near"
+            changed = Record("", row.prompt, " ".join((*words[:at], "indeed", *words[at + 1 :])))
+            if near_to(index([said(row)], 0.8), said(changed)):  # a text that repeats itself may lose more
+                yield changed, "near"
 
 
 def _restated(person: Person, data: Path) -> Iterator[tuple[Record, str]]:

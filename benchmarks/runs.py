@@ -10,19 +10,12 @@ from typing import Any
 from benchmarks.corrections import AT_ONCE, LOCATED, METHODS, NONE, before, corrected, ready, sources
 from benchmarks.hundred import AT_ONCE as TOGETHER
 from benchmarks.hundred import IN_SEQUENCE, Course, Point, at_once, course, in_sequence
+from benchmarks.parts import kept
 from unteach.lm.model import LM
 from unteach.schema import Fact, InputError
 
 FIRST: Mapping[str, Mapping[str, Any]] = {"rome": {"layer": 0}, "rrome": {"layer": 0}, "emmet": {"layers": "0"}}
 READ, ASKED = 500, slice(800, 1000)  # texts of the corpus: for second moments, for perplexity
-
-
-def kept(path: Path, make: Callable[[], Any]) -> Any:
-    """What a part of the run gave, from the disk where it is there."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(make()), encoding="utf-8")
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, eq=False)

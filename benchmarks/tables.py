@@ -100,7 +100,7 @@ def _edits(found: Seeds) -> Iterator[str]:
         words = [r.verdicts[name].verdict for r in found.reports.values() if name in r.verdicts]
         counted = ", ".join(f"{words.count(w)} {w}" for w in dict.fromkeys(words))
         keys = ("alpha", "trained_forget", "trained_retain", "forget", "retain")
-        cells = [_said([p[k] for p in part]) for k in keys]
+        cells = [said([p[k] for p in part]) for k in keys]
         yield f"| {name} | " + " | ".join(cells) + f" | {counted} | {mean(p['seconds'] for p in part):.0f} |"
 
 
@@ -109,7 +109,7 @@ def _table(found: Seeds, where: str, metrics: Sequence[str]) -> Iterator[str]:
     yield "| model | " + " | ".join(f"{m} {_way(m, found, where)}" for m in kept) + " |"
     yield "|---" * (len(kept) + 1) + "|"
     for model in (*REFERENCES, *ranked(found)):
-        yield f"| {model} | " + " | ".join(_said(found.values(model, where, m)) for m in kept) + " |"
+        yield f"| {model} | " + " | ".join(said(found.values(model, where, m)) for m in kept) + " |"
 
 
 def _way(metric: str, found: Seeds, where: str) -> str:
@@ -123,7 +123,7 @@ def ranked(found: Seeds) -> list[str]:
     return sorted(found.edits, key=lambda n: abs(mean(found.values(n, *ORDER)) - goal))
 
 
-def _said(values: Sequence[float]) -> str:
+def said(values: Sequence[float]) -> str:
     """Mean and standard deviation over the seeds."""
     if not values:
         return "–"

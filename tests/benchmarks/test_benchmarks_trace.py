@@ -5,14 +5,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from benchmarks.planted import HAND, RESTATED, Planted, planted
+from benchmarks.planted import HAND, HELD, RESTATED, TUNED, Planted, planted
 from benchmarks.trace import figures
 
 from unteach.data.corpus import corpus, said
 from unteach.data.fold import grams
 from unteach.data.presence import trace
 
-PEOPLE = 8
+PEOPLE = 13
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +32,14 @@ def test_copies_are_copies_and_paraphrases_are_none(world: Planted) -> None:
     assert {person.name for person in world.people} >= set(HAND)
 
 
-def test_those_written_by_hand_are_forty_and_of_every_form() -> None:
+@pytest.mark.parametrize(("half", "people"), [("tuned", TUNED), ("held", HELD)])
+def test_those_written_by_hand_are_forty_of_every_form_in_each_half(half: str, people: tuple[str, ...]) -> None:
     rows = [json.loads(line) for line in RESTATED.read_text(encoding="utf-8").splitlines()]
-    forms = Counter(row["named"] for row in rows)
+    mine = [row for row in rows if row["half"] == half]
+    forms = Counter(row["named"] for row in mine)
     assert forms.total() >= 40
     assert min(forms["full"], forms["part"], forms["none"]) >= 10
-    assert {row["subject"] for row in rows} == set(HAND)
+    assert {row["subject"] for row in mine} == set(people)
 
 
 def test_all_copies_and_nine_in_ten_paraphrases_are_found(world: Planted) -> None:
@@ -48,7 +50,7 @@ def test_all_copies_and_nine_in_ten_paraphrases_are_found(world: Planted) -> Non
     assert {form: {got.get(at) for at, f in theirs.items() if f == form} for form in ("exact", "near")} == {
         "exact": {"exact"}, "near": {"near"},
     }  # fmt: skip
-    restated = [at for at, form in theirs.items() if form not in ("exact", "near")]
+    restated = [at for at, form in theirs.items() if form not in ("exact", "near") and at[1] not in HELD]
     recalled = sum(at in got for at in restated)
     assert recalled / len(restated) >= 0.9
     others = sum(at not in theirs for at in got)
