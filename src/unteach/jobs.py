@@ -87,6 +87,11 @@ def _seen(report: Report, lm: LM, edit: Edit, request: Request, plan: Recipe) ->
     """What is measured of the edit itself: parts of it mixed in, and what became of each fact."""
     if request.forget:
         report = replace(report, mixing={"edited": mix(lm, edit, request.forget, request.retain)})
+    if plan.known < 1:
+        told = (
+            f"The method was told of {len(request.forget)} rows to forget; what is asked under forget is all of them."
+        )
+        report = replace(report, notes=(*report.notes, told))
     if request.scope == "concept":
         report = replace(report, verdicts={}, notes=(*report.notes, NO_RECORDS))
     if request.facts:

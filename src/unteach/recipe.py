@@ -13,11 +13,11 @@ from unteach.lm.address import is_url
 from unteach.registry import build, checked, hint
 from unteach.schema import InputError, Scope
 
-UNASKED = ("method", "release", "id", "reason", "scope", "options")  # what an audit is not told
+UNASKED = ("method", "release", "id", "reason", "scope", "options", "known")  # what an audit is not told
 UNCOMPARED = ("method", "release", "options", "seed")  # what a comparison is not told
 UNTAUGHT = (
     "method", "general", "retrained", "shadows", "metrics", "attacks", "tasks", "max_new", "asked", "show", "id", "reason",
-    "scope", "options", "benchmark", "data", "facts", "by",
+    "scope", "options", "benchmark", "data", "facts", "by", "known",
 )  # what the making of shadow models is not told  # fmt: skip
 
 
@@ -47,6 +47,7 @@ class Recipe:
         str,
         "COLUMN=VALUE: of --forget only these rows go and the others stay; COLUMN: its values are classes of a concept",
     ] = ""
+    known: Annotated[float, "share of the rows to forget that the method is told of; all of them are audited"] = 1.0
     retain: Annotated[str, "records to keep"] = ""
     holdout: Annotated[str, "records never seen, drawn as the forgotten ones were"] = ""
     general: Annotated[str, "records of general ability"] = ""
@@ -87,6 +88,8 @@ class Recipe:
             raise ValueError("near must lie between 0 and 1")
         if self.benchmark and (self.forget or self.retain or self.holdout or self.general or self.facts):
             raise ValueError("rows come from files or from a benchmark; leave out --benchmark, or the files")
+        if not 0 < self.known <= 1:
+            raise ValueError("known must lie above 0 and at most be 1")
         if self.by and not all(part.strip() for part in self.by.split("=", 1)):
             raise ValueError("by is COLUMN or COLUMN=VALUE")
         if self.by and not self.forget:

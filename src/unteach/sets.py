@@ -51,7 +51,18 @@ class Sets:
 
 
 def request_of(plan: Recipe, sets: Sets, say: Say = lambda _line: None) -> Request:
-    """What a method is asked for: the rows of the files, or those that the benchmark has for it."""
+    """What a method is asked for; where not all that has to go is known, it is told of a share of the rows."""
+    whole = _request(plan, sets, say)
+    if plan.known == 1:
+        return whole
+    order = sorted(whole.forget, key=lambda r: draw("known", r.id))
+    told = {r.id for r in order[: max(1, round(plan.known * len(order)))]}
+    say(f"told of: {len(told)} of {len(order)} records to forget")
+    return replace(whole, forget=tuple(r for r in whole.forget if r.id in told))
+
+
+def _request(plan: Recipe, sets: Sets, say: Say) -> Request:
+    """The rows of the files, or those that the benchmark has for it."""
     if not plan.benchmark:
         rows = (sets.of("forget"), sets.of("retain"), sets.of("holdout"))
         scope: Scope = plan.scope if sets.of("forget") else "fact"

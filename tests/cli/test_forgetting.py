@@ -246,6 +246,21 @@ def test_the_limit_and_what_overlaps_nearly_are_said(forgetting: list[object], t
     )
 
 
+def test_a_method_that_is_told_of_some_rows_is_audited_on_all(forgetting: list[object], tmp_path: Path) -> None:
+    """Corrective unlearning: what has to go is known in part."""
+    out = tmp_path / "told"
+    ran = went_well(*forgetting, "--known", 0.5, "--out", out)
+    assert "told of: 2 of 4 records to forget" in ran.err
+    report = from_json((out / "report.json").read_text(encoding="utf-8"))
+    assert report.sets["forget"]["n"] == 4
+    assert any("told of 2 rows" in note for note in report.notes)
+    went_well(*forgetting, "--out", tmp_path / "whole")
+    assert edit_in(out) != edit_in(tmp_path / "whole")
+    refused = run(*forgetting, "--known", 0, "--out", tmp_path / "none")
+    assert refused.code == 2
+    assert "known must lie above 0" in refused.err
+
+
 def test_replacement_answers_of_ones_own_are_read(forgetting: list[object], tmp_path: Path) -> None:
     answers = tmp_path / "answers.txt"
     answers.write_text("No idea.\n\n  Ask someone else.  \n", encoding="utf-8")
