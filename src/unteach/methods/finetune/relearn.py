@@ -66,7 +66,9 @@ class ReLearn:
         texts, generic = self.texts(lm, request.forget, request.retain), self.others(request.retain)
 
         def loss(now: Sides, before: Sides) -> Tensor:
-            kept = self.kl_weight * hold(now.retain, before.retain) + self.retain_weight * keep(now.retain, before.retain)
+            kept = self.kl_weight * hold(now.retain, before.retain) + self.retain_weight * keep(
+                now.retain, before.retain
+            )
             return learn(now.forget, before.forget) + kept
 
         needs: frozenset[Need] = frozenset({"forget", "retain", "reference_logits"})
