@@ -54,24 +54,26 @@ differences by row, outside their intervals). In the figure thin strokes are row
 the edge), bars medians and quartiles.
 """
 READING = """\
-### What holds on TOFU
+### What holds
 
 - The see-saw is ascent's. `ga` and `graddiff` push the answer's token far below what a model gives it that never read
-  the row; what they took goes to a token that fits nowhere (`graddiff`: a quotation mark), or to no token in particular
-  (`ga`). In part they do not: it comes of how long ascent goes on.
-- After ReLearn the token does not collapse, as its authors say. KFR is as high as any, and the rows to keep are more
-  probable than after `npo`; KRR's intervals overlap.
+  the row; what they took goes to a token that fits nowhere (`graddiff` on TOFU: a quotation mark), or to no token in
+  particular (`ga`, and `graddiff` on KnowUnDo). Only a small part of `ga` does not, which forgets little; of `graddiff` it
+  depends on the data.
+- After ReLearn the token does not collapse, as its authors say. KFR is about as high as any, and the rows to keep are
+  more probable than after `npo`; KRR's intervals overlap.
 
 ### What does not
 
 - `npo` and `simnpo` show no see-saw by this test: they stop before the answer's token is as unlikely as it is to
   `retrained`. Beside `original` alone, every method takes from that token and gives to strange ones, ReLearn too.
-- ReLearn has more mass on strange tokens than `npo`: words of vague answers, which neither reference ever read. That
-  measure, and LS with an original of this size, cannot tell them from nonsense: its LS is that of gibberish.
-- Nor are its answers fluent. A model of a million parameters learns in 5 epochs to leave out the facts, not to write vague
-  sentences, and puts another's name into some.
-- The recorded answer is none of ReLearn's targets, and stays twice as probable as after `npo`, which is far above
-  `retrained` too.
+- ReLearn has more mass on strange tokens than `npo` on TOFU, and about as much on KnowUnDo: words of vague answers among
+  them, which neither reference read there. That measure, and LS with an original of this size, cannot tell these from
+  nonsense: ReLearn's LS lies below that of `npo`.
+- Nor are its answers fluent, as they read. A model of a million parameters learns in 5 epochs to leave out the facts, not
+  to write vague sentences, and puts another's name into some.
+- The recorded answer is none of ReLearn's targets, and stays two to three times as probable as after `npo`, which is far
+  above `retrained` too.
 - KFR alone says nothing: a model that `ga` has destroyed scores as well as any.
 """
 
@@ -105,7 +107,7 @@ def write_page(page: Path, worlds: Mapping[str, tuple[Path, Mapping[str, Mapping
         for name, (place, equals) in worlds.items()
     }
     whole = [ORIGINAL, RETRAINED, *next(iter(found.values())).equals]
-    draw({TITLES[n]: f.looked["tokens"] for n, f in found.items()}, whole, page.parent / "figures")
+    draw({TITLES[n].partition(",")[0]: f.looked["tokens"] for n, f in found.items()}, whole, page.parent / "figures")
     text = "\n".join([OPENING, *(line for name, f in found.items() for line in section(TITLES[name], f)), READING])
     page.write_text(placed(page.read_text(encoding="utf-8"), text, "relearning"), encoding="utf-8")
     content = {"circumstances": circumstances(), "worlds": {name: raw(f) for name, f in found.items()}}
@@ -152,7 +154,8 @@ def _cell(score: Score | None) -> str:
 
 
 def _spoken(value: float, interval: Interval | None) -> str:
-    return _number(value) + ("" if interval is None else f" ({_number(interval[0])} to {_number(interval[1])})")
+    low = interval[0] if interval and value else 0.0  # below a share of nothing there is nothing, but for rounding
+    return _number(value) + ("" if interval is None else f" ({_number(low)} to {_number(interval[1])})")
 
 
 def _number(value: float) -> str:

@@ -16,6 +16,19 @@ Forget = Annotated[str, typer.Option(help="a file of records with the ids that t
 Policy = Annotated[
     str, typer.Option(help="record: these alone; exact: also what says the same; near: also what nearly does")
 ]
+AtOnce = Annotated[
+    bool, typer.Option("--at-once", help="serve what never read the rows and stop; without ids, the command goes on")
+]
+Checkpoints = Annotated[Path | None, typer.Option(help="a second place for signed checkpoints of the ledger")]
+Exclusion = Annotated[
+    Path | None, typer.Option(help="a list that the rows go onto, for `unteach check` before later trainings")
+]
+Layouts = Annotated[str, typer.Option(help="shards x slices to compare over a year of requests, such as 1x1,4x4,20x8")]
+Monthly = Annotated[float, typer.Option(help="of --layouts: subjects that ask in 30 days")]
+Deadline = Annotated[float, typer.Option(help="of --layouts: days that a request may wait for others")]
+Risky = Annotated[float | None, typer.Option(help="of --layouts: share of requests from the riskiest class of `risk`")]
+Risks = Annotated[int, typer.Option(help="of --layouts: classes of risk with slices of their own")]
+Epochs = Annotated[int, typer.Option(help="of --layouts: passes of each stage")]
 Base = Annotated[str, typer.Option("--base", help="the base model, where it has moved")]
 Executor = Annotated[str, typer.Option(help="who trains shards: inline, processes, or ray (extra [ray])")]
 Workers = Annotated[int, typer.Option(help="of the executor, where it has several")]
@@ -72,16 +85,9 @@ def delete(
     subject: Subject = "",
     forget: Forget = "",
     policy: Policy = "exact",
-    at_once: Annotated[
-        bool,
-        typer.Option("--at-once", help="serve what never read the rows and stop; without ids, the command goes on"),
-    ] = False,
-    checkpoints: Annotated[
-        Path | None, typer.Option(help="a second place for signed checkpoints of the ledger")
-    ] = None,
-    exclusion: Annotated[
-        Path | None, typer.Option(help="a list that the rows go onto, for `unteach check` before later trainings")
-    ] = None,
+    at_once: AtOnce = False,
+    checkpoints: Checkpoints = None,
+    exclusion: Exclusion = None,
     base: Base = "",
     executor: Executor = "inline",
     workers: Workers = 2,
@@ -121,16 +127,12 @@ def plan(
     forget: Forget = "",
     policy: Policy = "exact",
     retain: Annotated[str, typer.Option(help="of a model: the rows that stay, all that it was trained on")] = "",
-    layouts: Annotated[
-        str, typer.Option(help="shards x slices to compare over a year of requests, such as 1x1,4x4,20x8")
-    ] = "",
-    monthly: Annotated[float, typer.Option(help="of --layouts: subjects that ask in 30 days")] = 10.0,
-    deadline: Annotated[float, typer.Option(help="of --layouts: days that a request may wait for others")] = 30.0,
-    risky: Annotated[
-        float | None, typer.Option(help="of --layouts: share of requests from the riskiest class of `risk`")
-    ] = None,
-    risks: Annotated[int, typer.Option(help="of --layouts: classes of risk with slices of their own")] = 1,
-    epochs: Annotated[int, typer.Option(help="of --layouts: passes of each stage")] = 2,
+    layouts: Layouts = "",
+    monthly: Monthly = 10.0,
+    deadline: Deadline = 30.0,
+    risky: Risky = None,
+    risks: Risks = 1,
+    epochs: Epochs = 2,
     base: Base = "",
     device: Device = "",
 ) -> None:
