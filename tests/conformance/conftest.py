@@ -1,12 +1,29 @@
 """Each subject in turn, and what it makes of the whole request."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 import pytest
 from subjects import SHORT, SUBJECTS, WHOLE, Subject, made, standing
 
 from unteach.edit.edit import Edit
 from unteach.lm.model import LM
+
+
+FAMILIES = ("llama", "gpt2")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A subject is tried on one of the two families, which its name draws; on the other one among the slow tests."""
+    for item in items:
+        given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if "subject" in given and given.get("lm") not in (None, _drawn(given["subject"].entry.name)):
+            item.add_marker(pytest.mark.slow)
+
+
+def _drawn(name: str) -> str:
+    return FAMILIES[sha256(name.encode()).digest()[0] % len(FAMILIES)]
 
 
 @pytest.fixture(params=SUBJECTS, ids=lambda s: f"{s.entry.kind}-{s.entry.name}")
