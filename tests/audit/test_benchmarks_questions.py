@@ -16,6 +16,8 @@ from unteach.audit.benchmarks.reading import windows
 from unteach.registry import build
 from unteach.schema import InputError
 
+SECRET = "vermilion"  # stands in a damaged row, and must not stand in a message
+
 
 def test_muse_runs_from_its_rows_to_a_report(shared: Path, tmp_path: Path) -> None:
     """The rows are invented: this was not run on News or Books themselves."""

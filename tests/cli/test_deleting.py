@@ -74,6 +74,7 @@ def test_a_subject_is_deleted_from_the_command_line(base: Path, rows: Path, tmp_
     failed("verify", file, "--key", store / "issuer" / "key.pem.pub", "--spot", says="give --store")
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_bytes(base: Path, rows: Path, tmp_path: Path) -> None:
     stores = [tmp_path / "one", tmp_path / "two"]
     said("train", base, "--data", rows, "--out", stores[0], *PARTS)

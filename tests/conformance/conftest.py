@@ -9,7 +9,6 @@ from subjects import SHORT, SUBJECTS, WHOLE, Subject, made, standing
 from unteach.edit.edit import Edit
 from unteach.lm.model import LM
 
-
 FAMILIES = ("llama", "gpt2")
 
 

@@ -22,6 +22,7 @@ def measured(whose: str) -> tuple[float, float]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@pytest.mark.slow
 def test_a_forget_step_takes_at_most_1_3_times_the_memory_of_a_plain_lora_step() -> None:
     ours, theirs = measured("ours"), measured("theirs")
     assert ours[0] <= 1.3 * theirs[0]

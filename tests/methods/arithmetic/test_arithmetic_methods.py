@@ -14,7 +14,7 @@ from unteach.edit.cost import tokens_of
 from unteach.edit.edit import Edit
 from unteach.edit.learn import learn
 from unteach.edit.merging import DropRescale, TrimElect
-from unteach.edit.patches import AddOuter, Lerp, Put, through
+from unteach.edit.patches import AddOuter, Put, through
 from unteach.edit.plan import Plan
 from unteach.edit.rows import Sides, Task
 from unteach.edit.train import train
@@ -206,7 +206,7 @@ def test_an_adapter_for_the_old_answers_and_all_weights_for_the_new(lm: LM) -> N
     kinds = {tuple(type(p) for p in chain) for chain in edit.weights.values()}
     assert kinds == {(Put,), (Put, AddOuter)}
     whole = FLearning(plan=SHORT)(lm, REQUEST)
-    assert {tuple(type(p) for p in chain) for chain in whole.weights.values()} == {(Lerp, Put)}
+    assert {tuple(type(p) for p in chain) for chain in whole.weights.values()} == {(Put,)}  # hides the step before it
 
 
 def test_the_history_tells_of_the_edit_and_of_all_that_was_trained_on(llama: LM) -> None:

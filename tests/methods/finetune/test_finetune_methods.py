@@ -140,7 +140,7 @@ def test_what_is_missing_or_unknown_is_refused(lm: LM) -> None:
         (
             Finetune(retain_term="ga"),
             REQUEST,
-            "'ga' makes a model forget and is no retain term; choose one of anchor, kl, nll",
+            "'ga' makes a model forget and is no retain term; choose one of anchor, drift, kl, nll",
         ),
     )
     for method, request, sentence in cases:

@@ -1,5 +1,6 @@
 """The first leaf of the formula sheet, and what holds for every objective on it."""
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -56,7 +57,7 @@ def slope_of_states(lm: LM, objective: Any, block: int | None) -> tuple[Tensor, 
     laid = lm.batch(worlds.RECORDS[:8])
     with torch.no_grad():
         logits, states = lm.run(laid).logits, lm.run(laid).hidden(1.0)
-    past = Pass(laid, lambda: 0.9 * logits, lambda _layer: 0.9 * states)
+    past = Pass(laid, lambda: 0.9 * logits, lambda _layer: 0.9 * states + 0.3 * states.roll(1, -1))
     before = View(past, slice(0, 4), instead=View(past, slice(4, 8)))
     with lm.tap(place.norm if block is None else f"{place.blocks}.{block}", swap):
         whole = lm.run(laid)
@@ -69,7 +70,8 @@ def slope_of_states(lm: LM, objective: Any, block: int | None) -> tuple[Tensor, 
 def test_what_predicts_no_answer_token_has_no_weight(lm: LM, name: str) -> None:
     """Prompts and padding: the gradient there is 0, bit for bit; somewhere in each answer that is read it is not."""
     hidden = "hidden" in find("objective", name).needs
-    objective = build("objective", name, {"layer": 1.0} if hidden else {})
+    places = {f.name for f in fields(find("objective", name))} & {"layer", "lower", "upper"}
+    objective = build("objective", name, dict.fromkeys(places, 1.0) if hidden else {})
     slope, laid = slope_of_states(lm, objective, 1 if hidden else None)
     predicting = torch.zeros_like(laid.answer)
     predicting[:, :-1] = laid.answer[:, 1:]
