@@ -177,6 +177,7 @@ def _deleted(place: Path, layout: Layout) -> None:
     _keep(store, place / f"{layout.folder}-before")
     began = perf_counter()
     said = jobs.delete(store, jobs.Asked(subject=_rows(place)[0][0].subject))
+    said = [line for line in said if str(store) not in line]  # where it lies is nobody's business
     _keep(store, place / f"{layout.folder}-after")
     _noted(place, layout.folder, seconds=round(perf_counter() - began, 1), taught=round(taught, 1), said=said)
 
