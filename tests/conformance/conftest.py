@@ -17,8 +17,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A subject is tried on one of the two families, which its name draws; on the other one among the slow tests."""
     for item in items:
         given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        tried = given.get("subject")
-        if isinstance(tried, Subject) and given.get("lm", _drawn(tried.entry.name)) != _drawn(tried.entry.name):
+        tried, family = given.get("subject", given.get("corrector")), given.get("lm", given.get("family"))
+        if isinstance(tried, Subject) and family not in (None, _drawn(tried.entry.name)):
             item.add_marker(pytest.mark.slow)
 
 
