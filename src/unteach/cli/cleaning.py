@@ -14,10 +14,8 @@ from unteach.data.rows import printable
 from unteach.data.screen import Judge
 from unteach.data.wordings import lines
 from unteach.registry import build, command, entry, find
-from unteach.report.atomic import put
+from unteach.report.atomic import PRIVATE, put
 from unteach.schema import InputError, Record
-
-PRIVATE = 0o600  # what is written holds the records
 
 
 @app.command("clean")

@@ -11,10 +11,8 @@ from unteach.data.rows import printable
 from unteach.data.wordings import lines
 from unteach.data.wordings import reword as reworded
 from unteach.registry import command
-from unteach.report.atomic import put
+from unteach.report.atomic import PRIVATE, put
 from unteach.schema import InputError
-
-PRIVATE = 0o600  # what is written holds the records
 
 
 @app.command("reword")

@@ -10,12 +10,12 @@ import typer
 from unteach.cli.app import app, out, say
 from unteach.data import Rows, read
 from unteach.data.corpus import corpus, spoken
-from unteach.data.exclusion import PRIVATE, Exclusion, manifest, read_manifest, write_manifest
+from unteach.data.exclusion import Exclusion, manifest, read_manifest, write_manifest
 from unteach.data.presence import Hit
 from unteach.data.presence import trace as traced
 from unteach.data.rows import printable
 from unteach.registry import command
-from unteach.report.atomic import put
+from unteach.report.atomic import PRIVATE, put
 from unteach.schema import InputError
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="training data: a file or a hub data set")]

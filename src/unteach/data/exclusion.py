@@ -17,11 +17,10 @@ from unteach.data.passes import Cleaned, Mark, without
 from unteach.data.rows import printable
 from unteach.data.sketch import SIZE, packed, sketches, unpacked
 from unteach.registry import data
-from unteach.report.atomic import put
+from unteach.report.atomic import PRIVATE, put
 from unteach.schema import InputError, Record
 
 FORM = "unteach exclusion 1"
-PRIVATE = 0o600
 _FIRST, _BATCH = 128, 2048  # bits that are looked at of every row; rows at once
 _KEY, _SKETCH = re.compile("[0-9a-f]{64}"), re.compile(f"[0-9a-f]{{{SIZE // 4}}}")
 

@@ -6,6 +6,8 @@ from secrets import token_hex
 
 from unteach.schema import InputError
 
+PRIVATE = 0o600  # the mode of what holds records
+
 
 def folder(directory: str | Path) -> Path:
     """The folder, made where it was missing."""

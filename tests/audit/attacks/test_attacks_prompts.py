@@ -17,8 +17,8 @@ from unteach.audit.attacks.asking import laid_out, reworded
 from unteach.audit.attacks.crosslingual import script, translated
 from unteach.audit.attacks.multiturn import conversed
 from unteach.audit.attacks.optionforcing import named_in
-from unteach.audit.attacks.sampling import Draws
 from unteach.audit.target import Attempt, Target, mean
+from unteach.lm.drawing import Draws
 from unteach.lm.model import LM
 from unteach.registry import build
 from unteach.schema import InputError, Message, Record

@@ -1,16 +1,12 @@
 """Answers drawn instead of the likeliest."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
-
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from unteach.audit.attacks.asking import given_away, replies, tried
 from unteach.audit.target import Attempt, Holds, Target
 from unteach.edit.plan import draw
+from unteach.lm.drawing import Drawing
 from unteach.registry import attack
 from unteach.schema import InputError, Need
 
@@ -55,35 +51,3 @@ def _drawn(target: Target, temperature: float, number: int) -> list[str | None]:
         return replies(target, target.forget)
     finally:
         target.lm.guards.pop()
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A guard that draws each token; conversations take their seeds in the order in which they are opened."""
-
-    temperature: float
-    seeds: Iterator[int]
-    observable: bool = True
-
-    def session(self) -> "Draws":
-        return Draws(self.temperature, torch.Generator().manual_seed(next(self.seeds)))
-
-
-@dataclass
-class Draws:
-    """One conversation whose tokens are drawn."""
-
-    temperature: float
-    dice: torch.Generator = field(repr=False)
-
-    def prompt(self, text: str) -> str:
-        return text
-
-    def logits(self, ids: Int[Tensor, " T"], logits: Float[Tensor, " V"]) -> Float[Tensor, " V"]:  # noqa: ARG002
-        """All but the token that was drawn are ruled out: in few bits, sums of logits and noise would have ties."""
-        noise = -torch.empty(len(logits)).exponential_(generator=self.dice).log()
-        chosen = (logits.float() / self.temperature + noise.to(logits.device)).argmax()
-        return torch.full_like(logits, -torch.inf).index_fill(0, chosen, 0.0)
-
-    def reply(self, text: str) -> str:
-        return text

@@ -1,13 +1,10 @@
 """Answers drawn from a model, what they are worth, and their division into quantiles."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-
 from unteach.edit.plan import draw
+from unteach.lm.drawing import Drawing
 from unteach.lm.model import LM
 from unteach.schema import Record
 
@@ -48,38 +45,9 @@ def drawn(lm: LM, records: Sequence[Record], count: int, length: int, temperatur
     found: list[list[str]] = [[] for _ in records]
     try:
         for number in range(count):
-            lm.guards[:] = [_Dice(temperature, iter([draw(seed, "sample", r.id, number) for r in records]))]
+            lm.guards[:] = [Drawing(temperature, iter([draw(seed, "sample", r.id, number) for r in records]))]
             for said, answer in zip(found, lm.generate(list(records), length), strict=True):
                 said.append(answer.strip())
     finally:
         lm.guards[:] = worn
     return found
-
-
-@dataclass(frozen=True)
-class _Dice:
-    """A guard that draws each token; conversations take their seeds in the order in which they are opened."""
-
-    temperature: float
-    seeds: Iterator[int]
-    observable: bool = True
-
-    def session(self) -> "_Throws":
-        return _Throws(self.temperature, torch.Generator().manual_seed(next(self.seeds) % 2**63))
-
-
-@dataclass
-class _Throws:
-    temperature: float
-    dice: torch.Generator
-
-    def prompt(self, text: str) -> str:
-        return text
-
-    def logits(self, _ids: Int[Tensor, " T"], logits: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
-        """Logits whose greatest is a draw from the softmax at the temperature: Gumbel noise is added."""
-        uniform = torch.rand(logits.shape, generator=self.dice, dtype=torch.float64).clamp_min(1e-300)
-        return logits.double() / self.temperature - uniform.log().neg().log().to(logits.device)
-
-    def reply(self, text: str) -> str:
-        return text
