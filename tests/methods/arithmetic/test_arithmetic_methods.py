@@ -232,7 +232,7 @@ def test_what_means_nothing_is_refused(llama: LM) -> None:
     for make in (TaskVector, FLearning, Merge, TIES, DARE):
         with pytest.raises(InputError, match=r"'alpha' .* is not below 0"):
             make(alpha=-1.0)
-        with pytest.raises(InputError, match="there are no records to forget; give --forget FILE"):
+        with pytest.raises(InputError, match="a task vector needs records to forget; give --forget FILE"):
             make(plan=SHORT)(llama, Request(retain=worlds.RETAIN))
     for make in (Merge, TIES, DARE):
         with pytest.raises(InputError, match="0 makes one of each subject"):

@@ -226,8 +226,8 @@ def test_a_served_writer_is_asked(llama: LM, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_cannot_be_is_refused(llama: LM) -> None:
     for method in (ReLearn(plan=FEW), IDKData(plan=FEW), AltPO(plan=FEW)):
-        for request in (Request(forget=worlds.FORGET), Request(retain=worlds.RETAIN)):
-            with pytest.raises(InputError, match="--retain"):
+        for request, missing in ((Request(forget=worlds.FORGET), "retain"), (Request(retain=worlds.RETAIN), "forget")):
+            with pytest.raises(InputError, match=f"; give --{missing} FILE"):
                 method(llama, request)
     with pytest.raises(InputError, match="at least 0"):
         ReLearn(mix=-1)

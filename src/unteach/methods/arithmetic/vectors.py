@@ -14,8 +14,7 @@ from unteach.schema import InputError, Record, Request
 
 def vectors(lm: LM, request: Request, parts: int, plan: Plan) -> list[Edit]:
     """One fine-tuning for each part of the forget rows; the change of the weights is the part's task vector."""
-    if not request.forget:
-        raise InputError("there are no records to forget; give --forget FILE")
+    request.require("a task vector", "forget")
     return [learn(lm, rows, plan) for rows in split(request.forget, parts, plan.seed)]
 
 

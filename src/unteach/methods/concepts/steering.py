@@ -15,7 +15,7 @@ from unteach.lm.anatomy import anatomy
 from unteach.lm.model import LM
 from unteach.measure.residuals import last_states
 from unteach.registry import method
-from unteach.schema import InputError, Need, Record, Request
+from unteach.schema import Need, Record, Request
 
 
 @method("steering", tested_by="test_steering_moves_the_mean_state_onto_the_other_and_by_nothing_leaves_all")
@@ -45,9 +45,7 @@ class Steering:
     seed: int = 0
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        for role, rows in (("forget", request.forget), ("retain", request.retain)):
-            if not rows:
-                raise InputError(f"steering goes from the records to forget to those to keep; give --{role} FILE")
+        request.require("steering", "forget", "retain")
         layer = lm.layer(self.layer)
         vector = self.coefficient * self.vector(lm, request, layer)
         change: ActivationMap = Turn(vector) if self.renormalise else Shift(vector)

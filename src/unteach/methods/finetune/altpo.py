@@ -50,8 +50,7 @@ class AltPO:
             raise InputError("option 'alternates' of altpo counts answers, and 'beta' divides; choose both above 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        if not request.forget or not request.retain:
-            raise InputError("altpo needs records to forget and to keep; give --forget FILE and --retain FILE")
+        request.require("altpo", "forget", "retain")
         made = alternates(request, self.alternates, self.plan.seed, writer_of(lm, self.writer))
         prefer, learn, keep = DPO(self.beta), IDK(), NLL()
 

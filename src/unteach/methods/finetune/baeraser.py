@@ -54,9 +54,7 @@ class BAERASER:
             raise InputError("baeraser needs a bound above 0, and weights that are not below 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        for need in sorted(self.needs):
-            if not getattr(request, need):
-                raise InputError(f"baeraser needs {need} rows; give --{need} FILE")
+        request.require("baeraser", "forget", "retain")
         found = triggers(lm, request.forget, self.search)
         rows = _open(request.forget, [trigger for trigger, _ in found])
         start: dict[str, tuple[Tensor, Tensor]] = {}

@@ -58,9 +58,7 @@ class EUL:
             raise InputError("the weights of eul, 'keep', 'task' and 'ascent', are not below 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        for need in sorted(self.needs):
-            if not getattr(request, need):
-                raise InputError(f"eul needs {need} rows; give --{need} FILE")
+        request.require("eul", "forget", "retain")
         plan = replace(self.plan, lr=self.plan.lr or 5e-5)
         behind = Behind(lm, plan)
         task = Task(request.forget, request.retain, self._loss, READ)

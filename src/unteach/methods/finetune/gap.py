@@ -38,8 +38,7 @@ class GAP:
             raise InputError("option 'texts' of gap counts texts; choose it at least 1")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        if not request.holdout:
-            raise InputError("gap takes its random text from holdout rows; give --holdout FILE")
+        request.require("gap", "holdout")
         order = sorted(request.holdout, key=lambda r: draw(self.plan.seed, "gap", r.id))
         chosen = [Record(r.id, "", f"{r.prompt} {r.answer}".strip()) for r in order[: self.texts]]
         plan = replace(self.plan, batch_size=len(chosen), accumulate=1)

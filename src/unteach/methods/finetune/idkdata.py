@@ -55,8 +55,7 @@ class IDKData:
             )
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        if not request.forget or not request.retain:
-            raise InputError("idkdata needs records to forget and to keep; give --forget FILE and --retain FILE")
+        request.require("idkdata", "forget", "retain")
         needs: frozenset[Need] = frozenset({"instead", "retain"})
         task = Task(request.forget, request.retain, joint_loss, needs, self.replacement(lm, request))
         return train(lm, task, self.plan, made_by=f"idkdata({self.answers}, {self.plan})")[0]

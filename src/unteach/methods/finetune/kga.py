@@ -55,9 +55,7 @@ class KGA:
             raise InputError("kga takes a retain weight that is not below 0, and a share to stop at from 0 to below 1")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        for need in sorted(self.needs):
-            if not getattr(request, need):
-                raise InputError(f"kga needs {need} rows; give --{need} FILE")
+        request.require("kga", "forget", "retain", "holdout")
         lesson = replace(self.plan, stop_forget=None, stop_retain=None, report_to="")
         with learn(lm, request.holdout, lesson).on(lm):
             known = said(lm, request.holdout)

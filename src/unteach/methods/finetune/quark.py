@@ -96,8 +96,7 @@ class Quark:
 
     def steered(self, lm: LM, request: Request, reward: Reward) -> Edit:
         """The same for any reward: a function of a record and an answer to it."""
-        if not request.forget:
-            raise InputError("quark samples answers to forget rows; give --forget FILE")
+        request.require("quark", "forget")
         pool: list[Sample] = []
         edit = Edit(lm.digest())
         for lap in range(self.rounds):

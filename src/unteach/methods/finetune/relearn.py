@@ -60,8 +60,7 @@ class ReLearn:
             raise InputError("option 'mix' of relearn is a number of generic rows for each augmented one; at least 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        if not request.forget or not request.retain:
-            raise InputError("relearn needs records to forget and to keep; give --forget FILE and --retain FILE")
+        request.require("relearn", "forget", "retain")
         learn, hold, keep = NLL(), KL(), NLL()
         texts, generic = self.texts(lm, request.forget, request.retain), self.others(request.retain)
 

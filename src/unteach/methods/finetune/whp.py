@@ -67,8 +67,7 @@ class WHP:
             raise InputError("options 'alpha' and 'reinforce_epochs' of whp are 0 or more, and above 0; choose such")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        if not request.forget:
-            raise InputError("there are no records to forget; give --forget FILE")
+        request.require("whp", "forget")
         labels = self.labels(lm, request.forget)
 
         def loss(now: Sides, _before: Sides) -> Tensor:

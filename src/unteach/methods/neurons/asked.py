@@ -6,17 +6,9 @@ from unteach.lm.model import LM
 from unteach.schema import InputError, Record, Request, record_id
 
 
-def forgotten(request: Request) -> Sequence[Record]:
-    """The rows to forget; where there are none, that is said."""
-    if not request.forget:
-        raise InputError("there are no records to forget; give --forget FILE")
-    return request.forget
-
-
 def kept(lm: LM, request: Request, name: str) -> Sequence[Record]:
     """The rows to train on; refused where they teach again what is to go, or where the model keeps it beside its weights."""
-    if not request.retain:
-        raise InputError(f"'{name}' trains on records to keep; give --retain FILE")
+    request.require(name, "retain")
     again = {_content(r) for r in request.forget} & {_content(r) for r in request.retain}
     if again:
         raise InputError(f"{len(again)} of the records to forget are also to be kept; take them out of --retain")

@@ -49,8 +49,7 @@ class DEPN:
             raise InputError("depn wants 't1' and 't2' above 0 and at most 1, and 'erase' and 'steps' from 1 on")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        if not request.forget:
-            raise InputError("depn looks for the neurons of records to forget; give --forget FILE")
+        request.require("depn", "forget")
         if not anatomy(lm.model).sums:
             raise InputError("depn cannot tell neurons apart in front of a norm, as this model has; use another method")
         rows = [record for record in request.forget if secret(lm, record)]

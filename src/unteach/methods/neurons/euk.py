@@ -7,7 +7,7 @@ from unteach.edit.edit import Edit
 from unteach.edit.patches import Put
 from unteach.edit.plan import Plan
 from unteach.lm.model import LM
-from unteach.methods.neurons.asked import forgotten, kept
+from unteach.methods.neurons.asked import kept
 from unteach.methods.neurons.healing import PLAN, healed
 from unteach.methods.neurons.lastblocks import last, only, within
 from unteach.methods.neurons.weights import started
@@ -41,7 +41,7 @@ class EUk:
     plan: Plan = field(default_factory=lambda: PLAN)
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        forgotten(request)
+        request.require("euk", "forget")
         kept(lm, request, "euk")
         blocks = last(lm, self.k)
         new = {name: (Put(value),) for name, value in started(lm, within(lm, blocks), self.seed).items()}

@@ -17,7 +17,6 @@ from unteach.edit.rows import Desk, Sides, Task
 from unteach.edit.trainable import trainable
 from unteach.lm.model import LM
 from unteach.measure.answers import batched
-from unteach.methods.neurons.asked import forgotten
 from unteach.methods.neurons.weights import whole
 from unteach.registry import method
 from unteach.schema import InputError, Need, Record, Request
@@ -59,9 +58,8 @@ class Forsaken:
             raise InputError("option 'penalty' of forsaken weighs the size of the mask, and is not below 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        rows = forgotten(request)
-        if not request.holdout:
-            raise InputError("what the model says of unseen rows is taken from holdout rows; give --holdout FILE")
+        request.require("forsaken", "forget", "holdout")
+        rows = request.forget
         plan = whole(self.plan)
         with lm.lock:
             target = unseen(lm, request.holdout)

@@ -13,7 +13,6 @@ from unteach.edit.plan import Plan, schedule
 from unteach.edit.progress import Progress
 from unteach.edit.trainable import trainable
 from unteach.lm.model import LM
-from unteach.methods.neurons.asked import forgotten
 from unteach.methods.neurons.pairs import logits, pair
 from unteach.methods.neurons.partitions import Partitions, furthest, inner
 from unteach.methods.neurons.weights import whole
@@ -62,8 +61,9 @@ class PCGU:
             raise InputError("option 'k' of pcgu counts partitions; choose at least 1, or none for all")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
+        request.require("pcgu", "forget")
         plan = whole(self.plan)
-        pairs = {r.id: pair(lm, r) for r in forgotten(request)}
+        pairs = {r.id: pair(lm, r) for r in request.forget}
         steps = schedule({i: len(p.row.ids) for i, p in pairs.items()}, {}, plan)
         per_epoch = ceil(len(pairs) / plan.batch_size)
         with lm.lock, trainable(lm, plan) as parts, Progress("training", len(steps)) as progress:

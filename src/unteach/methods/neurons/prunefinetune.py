@@ -11,7 +11,7 @@ from unteach.edit.edit import Edit
 from unteach.edit.patches import Scale
 from unteach.edit.plan import Plan
 from unteach.lm.model import LM
-from unteach.methods.neurons.asked import forgotten, kept
+from unteach.methods.neurons.asked import kept
 from unteach.methods.neurons.healing import PLAN, healed
 from unteach.methods.neurons.weights import maps, whole
 from unteach.registry import method
@@ -47,7 +47,7 @@ class PruneFinetune:
             raise InputError("option 'share' of prunefinetune is a share of weights; choose it above 0 and at most 1")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        forgotten(request)
+        request.require("prunefinetune", "forget")
         kept(lm, request, "prunefinetune")
         found = lm.parameters()
         cuts = {name: (Scale(largest(found[name].detach(), self.share)),) for name in maps(lm)}

@@ -15,7 +15,7 @@ from unteach.edit.plan import Plan
 from unteach.lm.batch import collate
 from unteach.lm.model import LM
 from unteach.measure.answers import in_order
-from unteach.methods.neurons.asked import forgotten, kept
+from unteach.methods.neurons.asked import kept
 from unteach.methods.neurons.healing import PLAN, healed
 from unteach.methods.neurons.weights import maps, started, whole
 from unteach.registry import method
@@ -55,9 +55,10 @@ class ResetWeights:
             raise InputError("option 'share' of resetweights is a share of weights; choose it above 0 and at most 1")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
+        request.require("resetweights", "forget")
         rows, names = kept(lm, request, "resetweights"), maps(lm)
         with lm.lock:
-            pairs = zip(slopes(lm, forgotten(request), names), slopes(lm, rows, names), strict=True)
+            pairs = zip(slopes(lm, request.forget, names), slopes(lm, rows, names), strict=True)
         masks = [alike(forget, retain, self.share) for forget, retain in pairs]
         new, found = started(lm, names, self.seed), lm.parameters()
         reset = {n: (Put(torch.where(m, new[n], found[n].detach())),) for n, m in zip(names, masks, strict=True)}

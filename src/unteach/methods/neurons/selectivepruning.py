@@ -56,10 +56,7 @@ class SelectivePruning:
             raise InputError("selectivepruning wants 'eps' from 0 on, 'rounds' and 'sample' from 1 on")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        if not request.forget or not request.retain:
-            raise InputError(
-                "selectivepruning compares records to forget with records to keep; give --forget FILE and --retain FILE"
-            )
+        request.require("selectivepruning", "forget", "retain")
         shares = {out: share for out, share in self._shares(lm).items() if share}
         edit = Edit(lm.digest(), made_by=f"{self}, 0 rounds")
         marks: Marks = {}

@@ -44,10 +44,7 @@ class SSD:
             raise InputError("ssd wants 'alpha' above 0 and 'dampening' from 0 on")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        if not request.forget or not request.retain:
-            raise InputError(
-                "ssd compares records to forget with records to keep; give --forget FILE and --retain FILE"
-            )
+        request.require("ssd", "forget", "retain")
         names = [*lm.parameters()]
         others = [*request.forget, *request.retain] if self.against == "all" else request.retain
         gone, other = (moments(lm, rows, names).square for rows in (request.forget, others))
