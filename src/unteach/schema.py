@@ -140,18 +140,6 @@ class Request:
     id: str = ""
     reason: str = ""
 
-    def require(self, by: str, *roles: Literal["forget", "retain", "holdout"]) -> None:
-        """Refuse a request without rows in these roles, in one sentence; `by` is who needs them."""
-        missing = [role for role in roles if not getattr(self, role)]
-        if missing:
-            rows = {
-                "forget": "records to forget",
-                "retain": "records to keep",
-                "holdout": "holdout records, never seen",
-            }
-            files = " and ".join(f"--{role} FILE" for role in missing)
-            raise InputError(f"{by} needs {' and '.join(rows[role] for role in missing)}; give {files}")
-
     def __repr__(self) -> str:
         counts = ", ".join(f"{s}={len(getattr(self, s))}" for s in ("forget", "retain", "holdout", "facts"))
         return f"Request(id={self.id!r}, scope={self.scope!r}, {counts})"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from unteach.data.given import require
 from unteach.edit.cost import tokens_of
 from unteach.edit.edit import Edit
 from unteach.edit.gauge import Gauge
@@ -14,7 +15,7 @@ from unteach.schema import InputError, Record, Request
 
 def vectors(lm: LM, request: Request, parts: int, plan: Plan) -> list[Edit]:
     """One fine-tuning for each part of the forget rows; the change of the weights is the part's task vector."""
-    request.require("a task vector", "forget")
+    require(request, "a task vector", "forget")
     return [learn(lm, rows, plan) for rows in split(request.forget, parts, plan.seed)]
 
 

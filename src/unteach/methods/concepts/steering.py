@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.maps import ActivationMap, Shift, Turn
 from unteach.edit.plan import draw
@@ -45,7 +46,7 @@ class Steering:
     seed: int = 0
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("steering", "forget", "retain")
+        require(request, "steering", "forget", "retain")
         layer = lm.layer(self.layer)
         vector = self.coefficient * self.vector(lm, request, layer)
         change: ActivationMap = Turn(vector) if self.renormalise else Shift(vector)

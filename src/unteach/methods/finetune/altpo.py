@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
 from unteach.edit.rows import Sides, Task
@@ -50,7 +51,7 @@ class AltPO:
             raise InputError("option 'alternates' of altpo counts answers, and 'beta' divides; choose both above 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("altpo", "forget", "retain")
+        require(request, "altpo", "forget", "retain")
         made = alternates(request, self.alternates, self.plan.seed, writer_of(lm, self.writer))
         prefer, learn, keep = DPO(self.beta), IDK(), NLL()
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
 from unteach.edit.rows import Sides, Task
@@ -54,7 +55,7 @@ class BAERASER:
             raise InputError("baeraser needs a bound above 0, and weights that are not below 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("baeraser", "forget", "retain")
+        require(request, "baeraser", "forget", "retain")
         found = triggers(lm, request.forget, self.search)
         rows = _open(request.forget, [trigger for trigger, _ in found])
         start: dict[str, tuple[Tensor, Tensor]] = {}

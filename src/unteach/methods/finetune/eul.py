@@ -6,6 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan, alternating
 from unteach.edit.rows import Sides, Task
@@ -58,7 +59,7 @@ class EUL:
             raise InputError("the weights of eul, 'keep', 'task' and 'ascent', are not below 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("eul", "forget", "retain")
+        require(request, "eul", "forget", "retain")
         plan = replace(self.plan, lr=self.plan.lr or 5e-5)
         behind = Behind(lm, plan)
         task = Task(request.forget, request.retain, self._loss, READ)

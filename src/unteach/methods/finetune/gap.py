@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan, draw
 from unteach.lm.model import LM
@@ -38,7 +39,7 @@ class GAP:
             raise InputError("option 'texts' of gap counts texts; choose it at least 1")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("gap", "holdout")
+        require(request, "gap", "holdout")
         order = sorted(request.holdout, key=lambda r: draw(self.plan.seed, "gap", r.id))
         chosen = [Record(r.id, "", f"{r.prompt} {r.answer}".strip()) for r in order[: self.texts]]
         plan = replace(self.plan, batch_size=len(chosen), accumulate=1)

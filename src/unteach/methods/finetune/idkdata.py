@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
 from unteach.edit.rows import Sides, Task
@@ -55,7 +56,7 @@ class IDKData:
             )
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("idkdata", "forget", "retain")
+        require(request, "idkdata", "forget", "retain")
         needs: frozenset[Need] = frozenset({"instead", "retain"})
         task = Task(request.forget, request.retain, joint_loss, needs, self.replacement(lm, request))
         return train(lm, task, self.plan, made_by=f"idkdata({self.answers}, {self.plan})")[0]

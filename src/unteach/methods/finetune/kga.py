@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import kl_div
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.learn import learn
 from unteach.edit.plan import Plan
@@ -55,7 +56,7 @@ class KGA:
             raise InputError("kga takes a retain weight that is not below 0, and a share to stop at from 0 to below 1")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("kga", "forget", "retain", "holdout")
+        require(request, "kga", "forget", "retain", "holdout")
         lesson = replace(self.plan, stop_forget=None, stop_retain=None, report_to="")
         with learn(lm, request.holdout, lesson).on(lm):
             known = said(lm, request.holdout)

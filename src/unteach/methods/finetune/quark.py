@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Patch
 from unteach.edit.plan import Plan
@@ -96,7 +97,7 @@ class Quark:
 
     def steered(self, lm: LM, request: Request, reward: Reward) -> Edit:
         """The same for any reward: a function of a record and an answer to it."""
-        request.require("quark", "forget")
+        require(request, "quark", "forget")
         pool: list[Sample] = []
         edit = Edit(lm.digest())
         for lap in range(self.rounds):

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.data.read import read
 from unteach.data.wordings.safe import completions, safe_answers
 from unteach.edit.edit import Edit
@@ -60,7 +61,7 @@ class ReLearn:
             raise InputError("option 'mix' of relearn is a number of generic rows for each augmented one; at least 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("relearn", "forget", "retain")
+        require(request, "relearn", "forget", "retain")
         learn, hold, keep = NLL(), KL(), NLL()
         texts, generic = self.texts(lm, request.forget, request.retain), self.others(request.retain)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from unteach.data.given import require
 from unteach.data.wordings.anchors import anchors
 from unteach.edit.edit import Edit
 from unteach.edit.learn import learn
@@ -67,7 +68,7 @@ class WHP:
             raise InputError("options 'alpha' and 'reinforce_epochs' of whp are 0 or more, and above 0; choose such")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("whp", "forget")
+        require(request, "whp", "forget")
         labels = self.labels(lm, request.forget)
 
         def loss(now: Sides, _before: Sides) -> Tensor:

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from unteach.data.given import require
 from unteach.lm.model import LM
 from unteach.schema import InputError, Record, Request, record_id
 
 
 def kept(lm: LM, request: Request, name: str) -> Sequence[Record]:
     """The rows to train on; refused where they teach again what is to go, or where the model keeps it beside its weights."""
-    request.require(name, "retain")
+    require(request, name, "retain")
     again = {_content(r) for r in request.forget} & {_content(r) for r in request.retain}
     if again:
         raise InputError(f"{len(again)} of the records to forget are also to be kept; take them out of --retain")

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.lm.anatomy import anatomy
 from unteach.lm.model import LM
@@ -49,7 +50,7 @@ class DEPN:
             raise InputError("depn wants 't1' and 't2' above 0 and at most 1, and 'erase' and 'steps' from 1 on")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("depn", "forget")
+        require(request, "depn", "forget")
         if not anatomy(lm.model).sums:
             raise InputError("depn cannot tell neurons apart in front of a norm, as this model has; use another method")
         rows = [record for record in request.forget if secret(lm, record)]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Put
 from unteach.edit.plan import Plan
@@ -41,7 +42,7 @@ class EUk:
     plan: Plan = field(default_factory=lambda: PLAN)
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("euk", "forget")
+        require(request, "euk", "forget")
         kept(lm, request, "euk")
         blocks = last(lm, self.k)
         new = {name: (Put(value),) for name, value in started(lm, within(lm, blocks), self.seed).items()}

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Patch
 from unteach.edit.plan import Plan, schedule
@@ -58,7 +59,7 @@ class Forsaken:
             raise InputError("option 'penalty' of forsaken weighs the size of the mask, and is not below 0")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("forsaken", "forget", "holdout")
+        require(request, "forsaken", "forget", "holdout")
         rows = request.forget
         plan = whole(self.plan)
         with lm.lock:

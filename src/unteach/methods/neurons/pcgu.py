@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan, schedule
 from unteach.edit.progress import Progress
@@ -61,7 +62,7 @@ class PCGU:
             raise InputError("option 'k' of pcgu counts partitions; choose at least 1, or none for all")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("pcgu", "forget")
+        require(request, "pcgu", "forget")
         plan = whole(self.plan)
         pairs = {r.id: pair(lm, r) for r in request.forget}
         steps = schedule({i: len(p.row.ids) for i, p in pairs.items()}, {}, plan)

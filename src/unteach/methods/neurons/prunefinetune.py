@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Scale
 from unteach.edit.plan import Plan
@@ -47,7 +48,7 @@ class PruneFinetune:
             raise InputError("option 'share' of prunefinetune is a share of weights; choose it above 0 and at most 1")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("prunefinetune", "forget")
+        require(request, "prunefinetune", "forget")
         kept(lm, request, "prunefinetune")
         found = lm.parameters()
         cuts = {name: (Scale(largest(found[name].detach(), self.share)),) for name in maps(lm)}

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Put
 from unteach.edit.plan import Plan
@@ -55,7 +56,7 @@ class ResetWeights:
             raise InputError("option 'share' of resetweights is a share of weights; choose it above 0 and at most 1")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("resetweights", "forget")
+        require(request, "resetweights", "forget")
         rows, names = kept(lm, request, "resetweights"), maps(lm)
         with lm.lock:
             pairs = zip(slopes(lm, request.forget, names), slopes(lm, rows, names), strict=True)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.lm.anatomy import anatomy
 from unteach.lm.model import LM
@@ -56,7 +57,7 @@ class SelectivePruning:
             raise InputError("selectivepruning wants 'eps' from 0 on, 'rounds' and 'sample' from 1 on")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("selectivepruning", "forget", "retain")
+        require(request, "selectivepruning", "forget", "retain")
         shares = {out: share for out, share in self._shares(lm).items() if share}
         edit = Edit(lm.digest(), made_by=f"{self}, 0 rounds")
         marks: Marks = {}

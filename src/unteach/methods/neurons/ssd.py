@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unteach.data.given import require
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Scale
 from unteach.lm.model import LM
@@ -44,7 +45,7 @@ class SSD:
             raise InputError("ssd wants 'alpha' above 0 and 'dampening' from 0 on")
 
     def __call__(self, lm: LM, request: Request) -> Edit:
-        request.require("ssd", "forget", "retain")
+        require(request, "ssd", "forget", "retain")
         names = [*lm.parameters()]
         others = [*request.forget, *request.retain] if self.against == "all" else request.retain
         gone, other = (moments(lm, rows, names).square for rows in (request.forget, others))
