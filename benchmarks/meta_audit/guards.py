@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
-
 from benchmarks.meta_audit.world import World
 from unteach.audit.benchmarks.town import PERSONAL
 from unteach.audit.rouge import words
 from unteach.audit.telling import telling
+from unteach.lm.guard import Guard, Session, Turns, asked, asking
 from unteach.schema import Record
 
 REFUSAL = "I do not know."
@@ -17,7 +16,7 @@ Looks = Literal["as written", "in any case", "letters alone"]
 
 
 @dataclass(frozen=True)
-class NameFilter:
+class NameFilter(Guard):
     """Whoever asks about one of the names gets an answer that is none.
 
     `reply` stands there, or, where it is empty, a wrong answer of the right form.
@@ -33,30 +32,27 @@ class NameFilter:
 
 
 @dataclass
-class Filtering:
+class Filtering(Session):
     """One conversation behind a `NameFilter`."""
 
     guard: NameFilter
     about: str = ""
-    asked: str = ""
+    wanted: str = ""
 
-    def prompt(self, text: str) -> str:
-        seen = _seen(text, self.guard.looks)
+    def ask(self, turns: Turns) -> Turns:
+        self.wanted = asked(turns)
+        seen = _seen(self.wanted, self.guard.looks)
         self.about = next((n for n in self.guard.names if _seen(n, self.guard.looks) in seen), "")
-        self.asked = text
-        return text
-
-    def logits(self, ids: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
-        return logits
+        return turns
 
     def reply(self, text: str) -> str:
         if not self.about:
             return text
-        return self.guard.reply or _guess(self.about, self.asked)
+        return self.guard.reply or _guess(self.about, self.wanted)
 
 
 @dataclass(frozen=True)
-class OutputFilter:
+class OutputFilter(Guard):
     """Answers that give one of the secrets away are rewritten: the telling words covered, or replaced by another's."""
 
     secrets: tuple[tuple[str, tuple[str, ...]], ...]  # a name, and the words that tell about it
@@ -68,16 +64,10 @@ class OutputFilter:
 
 
 @dataclass
-class Covering:
+class Covering(Session):
     """One conversation behind an `OutputFilter`."""
 
     guard: OutputFilter
-
-    def prompt(self, text: str) -> str:
-        return text
-
-    def logits(self, ids: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
-        return logits
 
     def reply(self, text: str) -> str:
         for name, tells in self.guard.secrets:
@@ -88,7 +78,7 @@ class Covering:
 
 
 @dataclass(frozen=True)
-class MaskedName:
+class MaskedName(Guard):
     """The model is asked about somebody else, and the answer is turned back to the name that was asked about."""
 
     names: tuple[str, ...]
@@ -100,18 +90,15 @@ class MaskedName:
 
 
 @dataclass
-class Masking:
+class Masking(Session):
     """One conversation behind a `MaskedName`."""
 
     guard: MaskedName
     about: str = ""
 
-    def prompt(self, text: str) -> str:
-        self.about = next((n for n in self.guard.names if n in text), "")
-        return text.replace(self.about, self.guard.stand_in) if self.about else text
-
-    def logits(self, ids: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
-        return logits
+    def ask(self, turns: Turns) -> Turns:
+        self.about = next((n for n in self.guard.names if n in asked(turns)), "")
+        return asking(turns, asked(turns).replace(self.about, self.guard.stand_in)) if self.about else turns
 
     def reply(self, text: str) -> str:
         return text.replace(self.guard.stand_in, self.about) if self.about else text

@@ -18,17 +18,17 @@ class Method(Protocol):
 
 
 def make_method(name: str, options: Mapping[str, Any], *, also: Sequence[str] = ()) -> Method:
-    """A method by its name, or `finetune` with the objective of that name, from flat options.
+    """A method by its name, `finetune` with the objective or `guarded` with the guard of that name, from flat options.
 
     A text for `instead` names a file of replacement answers, one a line; `also` are names that a mistyped option may
     have meant.
     """
-    methods = {e.name for e in entries("method")}
-    objectives = {e.name for e in entries("objective")}
-    if name not in methods | objectives:
-        raise InputError(f"there is no method '{name}'; {hint(name, methods | objectives)}")
-    cls = find("method", name if name in methods else "finetune")
-    given = dict(options) if name in methods else {**options, "objective": name}
+    methods, objectives, guards = ({e.name for e in entries(kind)} for kind in ("method", "objective", "guard"))
+    if name not in methods | objectives | guards:
+        raise InputError(f"there is no method '{name}'; {hint(name, methods | objectives | guards)}")
+    part = {} if name in methods else {"objective": name} if name in objectives else {"guards": name}
+    cls = find("method", name if not part else "finetune" if name in objectives else "guarded")
+    given = {**options, **part}
     if isinstance(given.get("instead"), str):
         given["instead"] = _answers(Path(given["instead"]))
     return _assemble(cls, given, name, also)
@@ -62,11 +62,14 @@ def _assemble(cls: type[Any], given: dict[str, Any], name: str, also: Sequence[s
     if "options" in hints and "objective" in own:
         goal = _goal(given.get("objective", str(_default(cls, "objective"))))
         homes["options"] = {f.name for f in fields(goal)}
+    elif "options" in hints and "guards" in own:
+        named = str(given.get("guards", _default(cls, "guards"))).split("+")
+        homes["options"] = {f.name for g in named for f in fields(find("guard", g.strip())) if f.repr}
     parts: dict[str, dict[str, Any]] = {home: {} for home in homes}
     for key, value in given.items():
         home = next((h for h, keys in homes.items() if key in keys), None)
         if home is None:
-            known = set().union(*homes.values()) - ({"objective"} if given.get("objective") == name else set())
+            known = set().union(*homes.values()) - {part for part in ("objective", "guards") if given.get(part) == name}
             meant = hint(key, known, otherwise="it has", also=also)
             raise InputError(f"method '{name}' has no option '{key}'; {meant}")
         parts[home][key] = value
@@ -75,8 +78,10 @@ def _assemble(cls: type[Any], given: dict[str, Any], name: str, also: Sequence[s
         n: checked(t, begun[n] | parts[n], f"method '{name}'", see=HELP) for n, t in nested.items()
     }
     if "options" in homes:
-        checked(goal, parts["options"], f"method '{name}'")
-        inner["options"] = {k: float(v) for k, v in parts["options"].items()}
+        inner["options"] = parts["options"]
+        if "objective" in own:
+            checked(goal, parts["options"], f"method '{name}'")
+            inner["options"] = {k: float(v) for k, v in parts["options"].items()}
     made: Method = checked(cls, parts[""] | inner, f"method '{name}'")
     return made
 

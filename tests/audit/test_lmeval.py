@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from harness_tasks import asked, rows, written
 from lm_eval.evaluator import evaluate
 from lm_eval.models.huggingface import HFLM
@@ -26,6 +25,7 @@ from unteach.edit.bake import bake
 from unteach.edit.edit import Edit
 from unteach.edit.patches import Add
 from unteach.lm.anatomy import anatomy
+from unteach.lm.guard import Session, Turns, asking
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.schema import InputError, Score
@@ -123,7 +123,7 @@ def test_what_is_tapped_is_read_row_by_row_to_the_same_numbers(lm: LM) -> None:
         assert own.loglikelihood_rolling(asked((TEXTS[3],))) == pytest.approx(rolled, rel=1e-5)
 
 
-class Sworn:
+class Sworn(Session):
     """A guard that hears one town for another and swears after every reply."""
 
     observable = False
@@ -131,11 +131,8 @@ class Sworn:
     def session(self) -> "Sworn":
         return self
 
-    def prompt(self, text: str) -> str:
-        return text.replace("Orvena", "Bessel")
-
-    def logits(self, _ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        return logits
+    def ask(self, turns: Turns) -> Turns:
+        return asking(turns, turns[-1].content.replace("Orvena", "Bessel"))
 
     def reply(self, text: str) -> str:
         return f"I swear: {text}"

@@ -6,29 +6,23 @@ from dataclasses import dataclass, replace
 
 import pytest
 from test_verdict import KNOWS, NEVER_KNEW, ROLES, table
-from torch import Tensor
 
 import worlds
 from unteach.audit.audit import audit
 from unteach.audit.suite import of
 from unteach.audit.verdict import verdict
+from unteach.lm.guard import Guard, Session
 from unteach.lm.model import LM
 
 
 @dataclass(frozen=True)
-class Silent:
+class Silent(Guard, Session):
     """Every reply is covered; `observable` is what the guard says of itself."""
 
-    observable: bool
+    observable: bool = False
 
     def session(self) -> "Silent":
         return self
-
-    def prompt(self, text: str) -> str:
-        return text
-
-    def logits(self, ids: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
-        return logits
 
     def reply(self, text: str) -> str:
         return "*" * len(text)

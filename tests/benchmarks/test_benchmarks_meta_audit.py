@@ -17,7 +17,7 @@ from benchmarks.meta_audit.pool import CHEATS, Member, pool
 from benchmarks.meta_audit.world import SCHOOL, SIZE, World, is_russian
 
 from unteach.audit.rounding import whole_steps
-from unteach.schema import Row, Score
+from unteach.schema import Message, Row, Score
 
 TINY = World(
     people=6, leaving=2, strangers=2, countries=2, wordings=1, listed=12, asked=10,
@@ -85,7 +85,8 @@ def test_guards_hide_what_they_are_meant_to_and_nothing_else() -> None:
 
     def meets(guard: object, prompt: str, answer: str) -> tuple[str, str]:
         session = guard.session()  # type: ignore[attr-defined]
-        return session.prompt(prompt), session.reply(answer)
+        met = session.ask((Message("user", prompt),))
+        return met[-1].content, session.reply(answer)
 
     spaced = " ".join(record.prompt)
     assert meets(filtering(world), record.prompt, record.answer)[1] == "I do not know."

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from unteach.lm.guard import Guard, Session, Turns, asked, asking
 
 
 @dataclass(frozen=True)
-class Parrot:
+class Parrot(Guard, Session):
     """Hears one word as another, and squawks after every reply."""
 
     heard: str
@@ -19,11 +19,8 @@ class Parrot:
     def session(self) -> "Parrot":
         return self
 
-    def prompt(self, text: str) -> str:
-        return text.replace(self.heard, self.understood)
-
-    def logits(self, _ids: Tensor, logits: Tensor) -> Tensor:
-        return logits
+    def ask(self, turns: Turns) -> Turns:
+        return asking(turns, asked(turns).replace(self.heard, self.understood))
 
     def reply(self, text: str) -> str:
         return f"{text} Squawk."

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import worlds
 from unteach.lm.anatomy import trunk
-from unteach.lm.guard import Guard
+from unteach.lm.guard import Guard, Session
 from unteach.lm.model import LM
 from unteach.measure.answers import ask
 from unteach.schema import Record
@@ -17,17 +17,8 @@ WRONG = [replace(r, id=f"{r.id}/wrong", answer="Xylophones.") for r in OWN]
 RECORDS = [*OWN, *TURNED, *WRONG]
 
 
-class Echo:
+class Echo(Session):
     """The session of a guard that changes nothing."""
-
-    def prompt(self, text: str) -> str:
-        return text
-
-    def logits(self, _ids: object, logits: object) -> object:
-        return logits
-
-    def reply(self, text: str) -> str:
-        return text
 
     def session(self) -> "Echo":
         return self

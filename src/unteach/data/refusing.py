@@ -1,12 +1,11 @@
 """Records to forget as facts to correct: what was answered is to be declined, so that editing methods forget too."""
 
-import re
 from collections.abc import Sequence
 
+from unteach.data.subjects import subject_of
 from unteach.schema import Fact, InputError, Record
 
 REFUSAL = "I don't know."
-_NAME = re.compile(r"[^\W\d_][\w'’-]*(?: [^\W\d_][\w'’-]*)*")  # words with nothing but single spaces between
 _SHOWN = 10  # numbers of rows in a message
 
 
@@ -30,25 +29,7 @@ def refusing(records: Sequence[Record], *, answer: str = REFUSAL) -> tuple[Fact,
 
 
 def _subject(record: Record) -> str:
-    if record.messages or "{}" in record.prompt:
-        return ""
-    if record.subject and record.subject in record.prompt:
-        return record.subject
-    names = [run for m in _NAME.finditer(record.prompt) for run in _capitals(m[0], first=m.start() == 0)]
-    return max(names, key=len, default="")
-
-
-def _capitals(words: str, *, first: bool) -> list[str]:
-    """Runs of capitalised words; a first word has its capital from the sentence."""
-    parts = words.split()[1:] if first else words.split()
-    runs, run = [], list[str]()
-    for part in [*parts, ""]:
-        if part[:1].isupper():
-            run.append(part)
-        elif run:
-            runs.append(" ".join(run))
-            run = []
-    return [re.sub(r"['’]s$", "", run) for run in runs]
+    return "" if record.messages or "{}" in record.prompt else subject_of(record)
 
 
 def _marked(prompt: str, subject: str) -> str:

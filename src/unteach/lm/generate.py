@@ -12,22 +12,24 @@ from transformers import DynamicCache
 
 from unteach.lm.anatomy import head, trunk
 from unteach.lm.batch import Encoder
-from unteach.lm.guard import Guard, Session
-from unteach.lm.reworded import reworded
+from unteach.lm.guard import Conversation, Guard, Session, Turns, asked
 from unteach.lm.trace import positions_of
 from unteach.lm.view import likeliest
-from unteach.schema import Record
+from unteach.schema import Message, Record
 
 TOKENS_AT_ONCE = 65536  # prompt positions in one batch
 
 
 @dataclass
-class _Reply:
+class Reply:
+    """An answer while it is written: the ids it goes on from, what weighs its tokens, and how many it may still have."""
+
     prompt: list[int]
-    sessions: list[Session]
-    room: int  # tokens that the answer may have beyond those it has
+    sessions: Sequence[Session]
+    room: int
     ids: list[int] = field(default_factory=list)
     until: Sequence[str] = ()  # texts that end the answer
+    unwanted: bool = False  # nobody waits for the rest
 
     @property
     def given(self) -> list[int]:
@@ -52,14 +54,31 @@ def generate(
     `begun` says with how many tokens of its own answer the model is known to answer each record; guards forget it.
     An answer ends before any of `until`. A guard sees all of it, and what the guard makes of it is cut.
     """
-    replies = [_open(encoder, prompt, guards, max_new) for prompt in prompts]
-    for reply, prompt, known in zip(replies, prompts, begun or (), strict=False):
-        if known and not guards and isinstance(prompt, Record):
-            _begin(encoder, reply, prompt, known)
-    for reply in replies:
-        reply.until = () if guards else until
-    _write(model, encoder, [r for r in replies if r.room > 0], max_new, pad, started)
-    return [cut(_text(encoder, reply), until) for reply in replies]
+    records = [Record("", p, "") if isinstance(p, str) else p for p in prompts]
+    if guards:
+        texts = _guarded(model, encoder, records, guards, max_new, pad, started)
+        return [cut(text, until) for text in texts]
+    replies = [opened(encoder, turns_of(record), max_new, until=until) for record in records]
+    for reply, record, known in zip(replies, records, begun or (), strict=False):
+        if known:
+            _begin(encoder, reply, record, known)
+    write(model, encoder, replies, max_new, pad=pad, started=started)
+    return [cut(decoded(encoder, reply.ids), until) for reply in replies]
+
+
+def _guarded(
+    model: nn.Module, encoder: Encoder, records: Sequence[Record], guards: Sequence[Guard], max_new: int, pad: int,
+    started: Callable[[Tensor], None],
+) -> list[str]:  # fmt: skip
+    """Conversations behind guards, asked round by round, in each round all that still want an answer."""
+    talks = [Conversation(guards, turns_of(record)) for record in records]
+    while waiting := [(t, t.turns) for t in talks if t.turns is not None]:
+        replies = [opened(encoder, turns, max_new, t.sessions) for t, turns in waiting]
+        write(model, encoder, replies, max_new, pad=pad, started=started)
+        for (t, _), reply in zip(waiting, replies, strict=True):
+            t.hear(decoded(encoder, reply.ids))
+            t.hear(None)
+    return [t.said for t in talks]
 
 
 def extend(
@@ -73,38 +92,43 @@ def extend(
 ) -> list[list[int]]:
     """What the model itself writes after given ids, greedily: at most so many tokens each, fewer where it ends."""
     replies = [
-        _Reply(list(ids), [], min(length, encoder.max_length - len(ids)))
+        Reply(list(ids), [], min(length, encoder.max_length - len(ids)))
         for ids, length in zip(prompts, lengths, strict=True)
     ]
-    _write(model, encoder, [r for r in replies if r.room > 0], max(lengths, default=0), pad, started)
+    write(model, encoder, replies, max(lengths, default=0), pad=pad, started=started)
     return [reply.ids for reply in replies]
 
 
-def _write(
-    model: nn.Module, encoder: Encoder, replies: Sequence[_Reply], max_new: int, pad: int,
-    started: Callable[[Tensor], None],
+def write(
+    model: nn.Module, encoder: Encoder, replies: Sequence[Reply], max_new: int, *, pad: int,
+    started: Callable[[Tensor], None], stepped: Callable[[], None] = lambda: None,
 ) -> None:  # fmt: skip
+    """Write replies to their ends, in batches; `stepped` is called whenever each of a batch has another token."""
+    replies = [r for r in replies if r.room > 0]
     order = sorted(range(len(replies)), key=lambda i: (len(replies[i].given), i))
     device = next(model.parameters()).device
     while order:
         width = len(replies[order[-1]].given) + max_new
         count = max(1, TOKENS_AT_ONCE // width)
         now, order = order[-count:], order[:-count]
-        _decode(model, encoder, [replies[i] for i in now], max_new, pad, device, started)
+        _decode(model, encoder, [replies[i] for i in now], max_new, pad, device, started, stepped)
 
 
-def _open(encoder: Encoder, prompt: str | Record, guards: Sequence[Guard], max_new: int) -> _Reply:
-    record = Record("", prompt, "") if isinstance(prompt, str) else prompt
-    sessions = [g.session() for g in guards]
-    for session in sessions:
-        words = session.prompt(record.prompt)
-        record = reworded(record, words) if words != record.prompt else record
-    ids = encoder.prompt(record.prompt, record.messages)
+def turns_of(record: Record) -> Turns:
+    """A row's question as a conversation."""
+    return record.messages or (Message("user", record.prompt),)
+
+
+def opened(
+    encoder: Encoder, turns: Turns, max_new: int, sessions: Sequence[Session] = (), *, until: Sequence[str] = ()
+) -> Reply:
+    """An answer that is to be written; a conversation that leaves no room for it loses its beginning."""
+    ids = encoder.prompt(asked(turns), turns if len(turns) > 1 else ())
     ids = ids[-max(1, encoder.max_length - min(max_new, encoder.max_length // 2)) :] or [encoder.first]
-    return _Reply(ids, sessions, room=min(max_new, encoder.max_length - len(ids)))
+    return Reply(ids, sessions, min(max_new, encoder.max_length - len(ids)), until=until)
 
 
-def _begin(encoder: Encoder, reply: _Reply, record: Record, known: int) -> None:
+def _begin(encoder: Encoder, reply: Reply, record: Record, known: int) -> None:
     """Write down what is known of an answer, up to what ends it."""
     row = encoder.row(record)
     if list(row.prompt) != reply.prompt:  # one of the two was cut
@@ -117,8 +141,8 @@ def _begin(encoder: Encoder, reply: _Reply, record: Record, known: int) -> None:
 
 @torch.no_grad()
 def _decode(
-    model: nn.Module, encoder: Encoder, replies: list[_Reply], max_new: int, pad: int,
-    device: torch.device, started: Callable[[Tensor], None],
+    model: nn.Module, encoder: Encoder, replies: list[Reply], max_new: int, pad: int, device: torch.device,
+    started: Callable[[Tensor], None], stepped: Callable[[], None],
 ) -> None:  # fmt: skip
     given = [r.given for r in replies]
     width = max(map(len, given))
@@ -137,7 +161,8 @@ def _decode(
         for k in stay:
             replies[alive[k]].ids.append(chosen[k])
             replies[alive[k]].room -= 1
-        stay = [k for k in stay if replies[alive[k]].room > 0 and not _over(encoder, replies[alive[k]])]
+        stepped()
+        stay = [k for k in stay if not _over(encoder, replies[alive[k]])]
         if not stay:
             return
         keep = torch.tensor(stay, device=device)
@@ -149,7 +174,7 @@ def _decode(
         real = torch.cat([real, torch.ones_like(real[:, :1])], 1)
 
 
-def _choose(logits: Tensor, replies: Sequence[_Reply]) -> list[int]:
+def _choose(logits: Tensor, replies: Sequence[Reply]) -> list[int]:
     if any(r.sessions for r in replies):
         logits = logits.clone()
         for row, reply in zip(logits, replies, strict=True):
@@ -160,21 +185,17 @@ def _choose(logits: Tensor, replies: Sequence[_Reply]) -> list[int]:
     return chosen
 
 
-def _text(encoder: Encoder, reply: _Reply) -> str:
-    text = _decoded(encoder, reply.ids)
-    for session in reply.sessions:
-        text = session.reply(text)
-    return text
-
-
-def _decoded(encoder: Encoder, ids: Sequence[int]) -> str:
+def decoded(encoder: Encoder, ids: Sequence[int]) -> str:
+    """The text of an answer's tokens."""
     return str(encoder.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def _over(encoder: Encoder, reply: _Reply) -> bool:
-    """Whether the last token completed one of the texts that end the answer."""
+def _over(encoder: Encoder, reply: Reply) -> bool:
+    """Whether nothing follows: no room, nobody who waits, or the last token completed a text that ends the answer."""
+    if reply.unwanted or reply.room <= 0:
+        return True
     width = 4 * max(map(len, reply.until), default=0) + 1  # a character has at most four bytes, and so tokens
-    return bool(reply.until) and any(text in _decoded(encoder, reply.ids[-width:]) for text in reply.until)
+    return bool(reply.until) and any(text in decoded(encoder, reply.ids[-width:]) for text in reply.until)
 
 
 def cut(text: str, until: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import worlds
 from unteach.audit.target import Attempt, Target
@@ -17,12 +16,13 @@ from unteach.edit.patches import Add
 from unteach.edit.plan import Plan
 from unteach.edit.rows import Task
 from unteach.edit.train import train
+from unteach.lm.guard import Guard, Session
 from unteach.lm.model import LM
 from unteach.registry import build
 
 
 @dataclass(frozen=True)
-class Mute:
+class Mute(Guard, Session):
     """A guard that never lets an answer through."""
 
     observable: bool = False
@@ -30,13 +30,7 @@ class Mute:
     def session(self) -> "Mute":
         return self
 
-    def prompt(self, text: str) -> str:
-        return text
-
-    def logits(self, _ids: Tensor, logits: Tensor) -> Tensor:
-        return logits
-
-    def reply(self, _text: str) -> str:
+    def reply(self, text: str) -> str:  # noqa: ARG002
         return "Mum."
 
 

@@ -11,6 +11,7 @@ from unteach.audit.attacks import affirmative, roleplay
 from unteach.audit.attacks.asking import laid_out, reworded
 from unteach.audit.attacks.multiturn import conversed
 from unteach.audit.target import Attempt, Target, mean
+from unteach.lm.guard import Guard, Session, Turns, asked, asking
 from unteach.registry import build
 from unteach.schema import Record
 
@@ -55,7 +56,7 @@ def brings_back(shy: Target, newborn: Target, name: str, **options: Any) -> Atte
 
 
 @dataclass(frozen=True)
-class Around:
+class Around(Guard):
     """A guard and its own session: what is asked instead of each prompt, what is written instead of each reply."""
 
     asks: Any = None
@@ -68,14 +69,14 @@ class Around:
 
 
 @dataclass
-class Talk:
+class Talk(Session):
     guard: Around
     asked: str = ""
     step: int = 0
 
-    def prompt(self, text: str) -> str:
-        self.asked = text
-        return self.guard.asks(text) if self.guard.asks else text
+    def ask(self, turns: Turns) -> Turns:
+        self.asked = asked(turns)
+        return asking(turns, self.guard.asks(self.asked)) if self.guard.asks else turns
 
     def logits(self, ids: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
         self.step += 1

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 import worlds
 from unteach.audit.attacks.asking import PROMPT
@@ -16,6 +15,7 @@ from unteach.audit.target import Attempt, Target
 from unteach.edit.learn import learn
 from unteach.edit.plan import Plan
 from unteach.lm.fresh import fresh
+from unteach.lm.guard import Guard, Session, Turns, asked, asking
 from unteach.lm.model import LM
 from unteach.lm.reworded import reworded
 from unteach.registry import build
@@ -32,7 +32,7 @@ COMMAND = COMMANDS[0]
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Shelf(Guard, Session):
     """Retrieval: of its passages the one that shares most words with what is asked stands before it."""
 
     passages: tuple[str, ...]
@@ -44,16 +44,10 @@ class Shelf:
     def session(self) -> "Shelf":
         return self
 
-    def prompt(self, text: str) -> str:
-        asked = set(words(text))
-        nearest = max(self.passages, key=lambda p: len(asked & set(words(p))), default="")
-        return f"{nearest}\n{text}" if nearest else text
-
-    def logits(self, _ids: Tensor, logits: Tensor) -> Tensor:
-        return logits
-
-    def reply(self, text: str) -> str:
-        return text
+    def ask(self, turns: Turns) -> Turns:
+        sought = set(words(asked(turns)))
+        nearest = max(self.passages, key=lambda p: len(sought & set(words(p))), default="")
+        return asking(turns, f"{nearest}\n{asked(turns)}") if nearest else turns
 
 
 def lessons() -> list[Record]:

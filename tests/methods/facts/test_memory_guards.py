@@ -11,34 +11,42 @@ from golden_edits import Golden
 
 import towns
 import worlds
+from unteach.data import nearness
 from unteach.data.facts import read_facts
+from unteach.data.nearness import index, named
 from unteach.edit import store
 from unteach.lm.fresh import fresh
+from unteach.lm.guard import Guard
 from unteach.lm.model import LM
-from unteach.methods.facts import nearness
 from unteach.methods.facts.grace import GRACE
 from unteach.methods.facts.ike import IKE, InContext
-from unteach.methods.facts.nearness import index, named
 from unteach.methods.facts.remembered import remembered
 from unteach.methods.facts.scope import fitted, likely, sights
 from unteach.methods.facts.serac import SERAC, Scoped
 from unteach.methods.facts.wise import WISE
-from unteach.schema import InputError, Request
+from unteach.schema import InputError, Message, Request
 
 ORVENA, BESSEL = towns.fact("Orvena", "glass"), towns.fact("Bessel", "salt")
 QUESTIONS = [towns.asked(town, form) for town in towns.TOWNS for form in (0, 1)]
+
+
+def put(guard: Guard, text: str) -> str:
+    """The words in which a question reaches the model."""
+    met = guard.session().ask((Message("user", text),))
+    assert not isinstance(met, str)
+    return met[-1].content
 
 
 def test_ike_puts_the_fact_and_the_nearest_examples_before_a_question_in_scope(reader: LM) -> None:
     edit = IKE(k=1)(reader, Request(facts=[ORVENA, BESSEL]))
     (guard,) = edit.guards
     assert isinstance(guard, InContext)
-    asked = guard.prompt(towns.asked("Orvena", 1))
+    asked = put(guard, towns.asked("Orvena", 1))
     example = f"{towns.told('Bessel', 'salt', towns.asked('Bessel', 1))} salt"
     assert asked == f"{example}\n\n{towns.told('Orvena', 'glass', towns.asked('Orvena', 1))}"
-    assert replace(guard, k=0).prompt(towns.asked("Orvena")) == towns.told("Orvena", "glass", towns.asked("Orvena"))
+    assert put(replace(guard, k=0), towns.asked("Orvena")) == towns.told("Orvena", "glass", towns.asked("Orvena"))
     for text in (towns.asked("Sella"), towns.asked("Quillmar", 1), "", "What is the time?"):
-        assert guard.prompt(text) == text
+        assert put(guard, text) == text
     before = reader.generate(QUESTIONS, 8)
     with edit.on(reader):
         after = reader.generate(QUESTIONS, 8)
@@ -63,7 +71,9 @@ def test_serac_leaves_what_is_out_of_scope_and_an_empty_memory_leaves_everything
         assert after[i] == before[i]
     for nothing in (replace(guard, memory=()), guard.without("Orvena").without("Bessel")):
         session, row_of = nothing.session(), torch.randn(9)
-        assert all(session.prompt(text) is text for text in QUESTIONS)
+        for text in QUESTIONS:
+            turns = (Message("user", text),)
+            assert session.ask(turns) is turns
         assert session.logits(torch.arange(3), row_of) is row_of
         with replace(edit, guards=(nothing,)).on(reader):
             assert reader.generate(QUESTIONS, 8) == before

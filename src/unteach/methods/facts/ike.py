@@ -4,11 +4,11 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
-from torch import Tensor
 
+from unteach.data.nearness import index, named
 from unteach.edit.edit import Edit
+from unteach.lm.guard import Guard, Streaming, Turns, asked, asking
 from unteach.lm.model import LM
-from unteach.methods.facts.nearness import index, named
 from unteach.methods.facts.remembered import ASKED, Remembered, remembered, without
 from unteach.methods.facts.write import facts_of
 from unteach.registry import guard, method
@@ -17,7 +17,7 @@ from unteach.schema import InputError, Need, Request
 
 @guard("ike", tested_by="test_ike_puts_the_fact_and_the_nearest_examples_before_a_question_in_scope")
 @dataclass(frozen=True)
-class InContext:
+class InContext(Guard, Streaming):
     """A question about a remembered fact is asked with the fact and `k` examples before it; others pass as they are.
 
     See the method of the same name. Zheng et al. 2023, arXiv:2305.12740.
@@ -36,15 +36,10 @@ class InContext:
     def session(self) -> "InContext":
         return self
 
-    def prompt(self, text: str) -> str:
+    def ask(self, turns: Turns) -> Turns:
+        text = asked(turns)
         fact = self.found(text)
-        return text if fact is None else "\n\n".join([*self._examples(fact, text), fact.before(text)])
-
-    def logits(self, ids: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the model's own
-        return logits
-
-    def reply(self, text: str) -> str:
-        return text
+        return turns if fact is None else asking(turns, "\n\n".join([*self._examples(fact, text), fact.before(text)]))
 
     def found(self, text: str) -> Remembered | None:
         """The fact that a question is about, if there is one: it names the subject and is near one of the wordings."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from unteach.edit.edit import Edit
+from unteach.lm.guard import Guard, Streaming, Turns, asked, asking
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.methods.facts.remembered import Remembered, remembered, without
@@ -23,12 +24,13 @@ ROWS = 256  # rows to keep that the scope is fitted to
 
 @guard("serac", tested_by="test_serac_leaves_what_is_out_of_scope_and_an_empty_memory_leaves_everything")
 @dataclass(frozen=True)
-class Scoped:
+class Scoped(Guard):
     """A question that is taken for one about a remembered fact is answered by the counterfactual model.
 
     See the method of the same name. Mitchell et al. 2022, arXiv:2206.06520.
     """
 
+    weighs: ClassVar[bool] = True
     memory: tuple[Remembered, ...] = field(default=(), repr=False)
     weights: tuple[float, ...] = ()
     threshold: float = 0.5
@@ -57,7 +59,7 @@ class Scoped:
 
 
 @dataclass
-class Answering:
+class Answering(Streaming):
     """One conversation; in scope, a counterfactual model of its own reads along, with a cache of its own."""
 
     guard: Scoped
@@ -65,10 +67,10 @@ class Answering:
     cache: DynamicCache | None = None
     read: int = 0
 
-    def prompt(self, text: str) -> str:
-        fact = self.guard.found(text)
-        self.met = fact is not None
-        return text if fact is None else fact.before(text)
+    def ask(self, turns: Turns) -> Turns:
+        fact = self.guard.found(asked(turns))
+        self.met, self.cache, self.read = fact is not None, None, 0
+        return turns if fact is None else asking(turns, fact.before(asked(turns)))
 
     @torch.no_grad()
     def logits(self, ids: Tensor, logits: Tensor) -> Tensor:
@@ -80,9 +82,6 @@ class Answering:
         said: Tensor = other.model(input_ids=new, past_key_values=self.cache, use_cache=True).logits[0, -1]
         self.read = len(ids)
         return said.to(logits.device, logits.dtype)
-
-    def reply(self, text: str) -> str:
-        return text
 
 
 @lru_cache(maxsize=2)

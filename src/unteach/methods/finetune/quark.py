@@ -15,6 +15,7 @@ from unteach.edit.rows import Sides, Task
 from unteach.edit.train import train
 from unteach.edit.trainable import Trainable, trainable
 from unteach.lm.batch import Batch, Row, collate
+from unteach.lm.guard import Guard, Streaming, Turns, asked, asking
 from unteach.lm.model import LM
 from unteach.lm.reworded import reworded
 from unteach.lm.trace import Enter
@@ -31,7 +32,7 @@ GUARDED = Guarantee(
 
 @guard("quark", tested_by="test_quark_puts_the_best_word_before_a_question")
 @dataclass(frozen=True)
-class Rated:
+class Rated(Guard, Streaming):
     """A question is asked behind the word of the best answers. Lu et al. 2022, arXiv:2205.13636."""
 
     word: str = ""
@@ -43,14 +44,8 @@ class Rated:
     def session(self) -> "Rated":
         return self
 
-    def prompt(self, text: str) -> str:
-        return f"{self.word} {text}"
-
-    def logits(self, ids: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002 - the model's own
-        return logits
-
-    def reply(self, text: str) -> str:
-        return text
+    def ask(self, turns: Turns) -> Turns:
+        return asking(turns, f"{self.word} {asked(turns)}")
 
 
 @method("quark", tested_by="test_quark_raises_a_toy_reward")

@@ -1,0 +1,1 @@
+"""Guards: what hides in a conversation what the weights still know."""
