@@ -24,7 +24,7 @@ ROWS = tuple(
     for n, r in enumerate(worlds.FORGET)
 )
 HOLDS = {"questions", "weights", "both models"}
-TOLD_BY_ITS_NAME = {"told", "tokens", "accuracy", "right option named", "distance"}
+TOLD_BY_ITS_NAME = {"told", "tokens", "accuracy", "right option named", "distance", "subject named"}
 pytestmark = pytest.mark.parametrize("entry", ATTACKS, ids=lambda e: e.name)
 
 

@@ -173,6 +173,11 @@ MEASURES: Mapping[str, Term] = {  # what attacks are counted in, where it is no 
         "How far a training step with another row in the place of the forgotten one is from the step with it: near 0, "
         "nobody can see from the step which of the two was used.",
     ),
+    "subject named": Term(
+        "Subject found out",
+        "How well an attacker tells whom a guard hides from others, by what is refused: 1 is for certain, a half is by "
+        "luck.",
+    ),
 }
 TELLS = frozenset({"told", "tokens", "accuracy", "right option named"})  # the more, the more is known
 
@@ -194,6 +199,7 @@ ATTACKS: Mapping[str, str] = {
     "multiturn": "Asking again",
     "crosslingual": "Questions in another language",
     "ragextraction": "Repeating the context",
+    "guardlist": "The list that a guard goes by",
     "probe": "Reading the hidden states",
     "logitlens": "Reading each layer's own guess",
     "directionablation": "Taking a direction out",
