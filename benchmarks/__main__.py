@@ -9,7 +9,7 @@ NAMES = {
     "meta-audit": "meta_audit.command",
     "editors": "editors", "editing": "editing",
     "heads": "heads", "exact": "exact", "deletion": "deletion", "trace": "trace",
-    "relearning": "relearning",
+    "relearning": "relearning", "guards": "guards",
 }  # fmt: skip
 
 

@@ -24,7 +24,8 @@ def make_method(name: str, options: Mapping[str, Any], *, also: Sequence[str] = 
     have meant.
     """
     methods, objectives, guards = ({e.name for e in entries(kind)} for kind in ("method", "objective", "guard"))
-    if name not in methods | objectives | guards:
+    chained = "+" in name  # guards, one behind the other
+    if not chained and name not in methods | objectives | guards:
         raise InputError(f"there is no method '{name}'; {hint(name, methods | objectives | guards)}")
     part = {} if name in methods else {"objective": name} if name in objectives else {"guards": name}
     cls = find("method", name if not part else "finetune" if name in objectives else "guarded")

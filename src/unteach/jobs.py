@@ -18,6 +18,7 @@ from unteach.edit.checkpoint import checkpoints_in
 from unteach.edit.cost import cost, tokens_of
 from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
+from unteach.edit.store import load as load_edit
 from unteach.edit.takeout import take_out
 from unteach.inquiry import ask, askable, baked, machine, open_model, retrained_model, say_lengths
 from unteach.lm.address import is_url
@@ -110,10 +111,11 @@ def audit(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Report:
     """Audit a model that something else changed, or that nothing did; keys as in `Recipe`, and `before`.
 
     `before` is the model it was made from, `retrained` one that never saw the rows. Without `before` the model
-    stands for itself and there is no verdict. The report is written where `out` says.
+    stands for itself and there is no verdict. `worn` is a saved edit that it wears. The report is written where `out` says.
     """
     plan, more = make_audit(given)
-    before = more.before
+    before = more.before or (plan.model if more.worn else "")
+    edit = load_edit(Path(more.worn)) if more.worn else None
     out = Path(plan.out) if given.get("out") else None
     _agree(plan, None, before)
     if out is not None and (out / "run.json").exists():
@@ -124,9 +126,13 @@ def audit(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Report:
     if lm.held is not None:
         say_lengths(lm.held, sets, say)
     models: dict[str, Worn] = {"original": lm, **retrained_model(plan, opens)}
-    if before:
+    if edit is not None and lm.held is not None:
+        edit.check_base(lm.held)
+        models["edited"] = partial(edit.on, lm.held)
+    elif before:
         models["edited"] = met(more, plan.model, plan, say) if is_url(plan.model) else partial(opens, plan.model, plan)
     what, promise = ("a served model", SERVED) if is_url(plan.model) else (Path(plan.model).name, UNKNOWN)
+    promise = promise if edit is None else edit.guarantee
     with made(out) if out is not None else nullcontext():
         report = ask(models, sets, plan, promise, f"Audit of {what}", before=before, say=say, opens=opens)
         report = replace(report, environment={**report.environment, **machine()})

@@ -26,6 +26,7 @@ class Before:
     """What `unteach audit` is told beside the keys of a recipe."""
 
     before: Annotated[str, "the model that MODEL was made from"] = ""
+    worn: Annotated[str, "a saved edit that MODEL wears (`--release edit`); MODEL is then the model before"] = ""
     served_model: Annotated[str, "the name of the model, where MODEL is a URL and its server has several"] = ""
     api: Annotated[Literal["chat", "completions"], "how served models are asked: conversations, or plain text"] = "chat"
 
@@ -34,10 +35,8 @@ class Before:
 class Recipe:
     """What `unteach forget` is told, apart from the options of the method itself.
 
-    Rows come from files or from a benchmark. `forget`, `retain`, `holdout` and `general` name files of records (or hub data sets); `retrained` a model that
-    never saw the rows to forget, where there is one. `by` names a column of `forget`, and with a value which of its rows go.
-    `release` is baked, adapter or edit. `template` lays out a prompt
-    and its answer for models without a chat template. `show` lets record texts into the report.
+    Rows come from files, hub data sets or a benchmark. `by` names a column of `forget`, and with a value which of its rows
+    go. `template` lays out a prompt and its answer for models without a chat template. `show` lets record texts into the report.
     """
 
     model: Annotated[str, "model folder or hub id"]
@@ -223,6 +222,8 @@ def make_audit(given: Mapping[str, Any]) -> tuple[Recipe, Before]:
     _refuse_wrong(recipe, ())
     if before.served_model and not is_url(recipe.model):
         raise InputError("--served-model names a model behind a URL, and MODEL is none; leave it out")
+    if before.worn and (before.before or is_url(recipe.model)):
+        raise InputError("--worn goes over MODEL, no URL, which is the model before; leave --before out")
     return recipe, before
 
 

@@ -94,7 +94,7 @@ class Desk:
         keys = (*own, *swapped, *step.retain)
         batch = self._batch(keys)
         self.tokens += len(batch.places)
-        now = _sides(self.lm.run(batch, enter=self._enter(keys, batch, first)), list(map(len, parts)))
+        now = sides(self.lm.run(batch, enter=self._enter(keys, batch, first)), list(map(len, parts)))
         one, other, kept = (partial(self._past, part, before, first) for part in parts)
         return now, Sides(one(instead=other()), kept())
 
@@ -182,7 +182,8 @@ def _put(table: dict[str, Tensor], keys: Sequence[str], states: Tensor, lengths:
     table |= zip(keys, torch.split(states, lengths.tolist()), strict=True)
 
 
-def _sides(whole: Pass, counts: Sequence[int]) -> Sides:
+def sides(whole: Pass, counts: Sequence[int]) -> Sides:
+    """The views of a pass over so many forget rows, rows with replacement answers, and retain rows."""
     own, swapped, kept = counts
     instead = View(whole, slice(own, own + swapped))
     forget = View(whole, slice(0, own), instead=instead)

@@ -224,7 +224,7 @@ class Encoder:
 
     def _ids(self, text: str) -> list[int]:
         """The ids of a text that goes on: a special token that ends every text would be wrong behind it."""
-        ids = list(self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"])
+        ids = list(self.tokenizer(text, add_special_tokens=not self.chat, verbose=False)["input_ids"])
         return ids[: len(ids) - self.appended]
 
     def _asked(self, prompt: str, messages: Sequence[Message]) -> str:

@@ -32,7 +32,24 @@ class Draws(Streaming):
     dice: torch.Generator = field(repr=False)
 
     def logits(self, ids: Int[Tensor, " T"], logits: Float[Tensor, " V"]) -> Float[Tensor, " V"]:  # noqa: ARG002
-        """All but the token that was drawn are ruled out: in few bits, sums of logits and noise would have ties."""
-        noise = -torch.empty(len(logits)).exponential_(generator=self.dice).log()
-        chosen = (logits.float() / self.temperature + noise.to(logits.device)).argmax()
-        return torch.full_like(logits, -torch.inf).index_fill(0, chosen, 0.0)
+        return drawn(logits.float() / self.temperature, self.dice).to(logits)
+
+
+def drawn(logits: Float[Tensor, " V"], dice: torch.Generator) -> Float[Tensor, " V"]:
+    """All but the token that was drawn are ruled out: in few bits, sums of logits and noise would have ties."""
+    noise = -torch.empty(len(logits)).exponential_(generator=dice).log()
+    chosen = (logits + noise.to(logits.device)).argmax()
+    return torch.full_like(logits, -torch.inf).index_fill(0, chosen, 0.0)
+
+
+def likely(logits: Float[Tensor, " V"], top_k: int = 0, top_p: float = 1.0) -> Float[Tensor, " V"]:
+    """The logits with nothing left but the `top_k` likeliest, and of those the fewest that hold `top_p`; 0 and 1 are all.
+
+    Of equals the token of the lower number counts as the likelier.
+    """
+    if not top_k and top_p >= 1:
+        return logits
+    order = logits.argsort(descending=True, stable=True)[: top_k or None]
+    shares = logits[order].softmax(0)
+    kept = order[shares.cumsum(0) - shares < top_p] if top_p < 1 else order
+    return torch.full_like(logits, -torch.inf).index_copy(0, kept, logits[kept])

@@ -18,6 +18,7 @@ from unteach.lm.view import likeliest
 from unteach.schema import Message, Record
 
 TOKENS_AT_ONCE = 65536  # prompt positions in one batch
+TALKS_AT_ONCE = 64  # conversations behind guards, each of which may keep states of a second model
 
 
 @dataclass
@@ -70,15 +71,18 @@ def _guarded(
     model: nn.Module, encoder: Encoder, records: Sequence[Record], guards: Sequence[Guard], max_new: int, pad: int,
     started: Callable[[Tensor], None],
 ) -> list[str]:  # fmt: skip
-    """Conversations behind guards, asked round by round, in each round all that still want an answer."""
-    talks = [Conversation(guards, turns_of(record)) for record in records]
-    while waiting := [(t, t.turns) for t in talks if t.turns is not None]:
-        replies = [opened(encoder, turns, max_new, t.sessions) for t, turns in waiting]
-        write(model, encoder, replies, max_new, pad=pad, started=started)
-        for (t, _), reply in zip(waiting, replies, strict=True):
-            t.hear(decoded(encoder, reply.ids))
-            t.hear(None)
-    return [t.said for t in talks]
+    """Conversations behind guards, some at a time, asked round by round: in each round all that want an answer."""
+    texts: list[str] = []
+    for first in range(0, len(records), TALKS_AT_ONCE):
+        talks = [Conversation(guards, turns_of(record)) for record in records[first : first + TALKS_AT_ONCE]]
+        while waiting := [(t, t.turns) for t in talks if t.turns is not None]:
+            replies = [opened(encoder, turns, max_new, t.sessions) for t, turns in waiting]
+            write(model, encoder, replies, max_new, pad=pad, started=started)
+            for (t, _), reply in zip(waiting, replies, strict=True):
+                t.hear(decoded(encoder, reply.ids))
+                t.hear(None)
+        texts += [t.said for t in talks]
+    return texts
 
 
 def extend(
@@ -156,13 +160,13 @@ def _decode(
         out = trunk(model)(
             input_ids=ids, attention_mask=real.long(), position_ids=positions, past_key_values=cache, use_cache=True
         )
-        chosen = _choose(head(model, out.last_hidden_state[:, -1]), [replies[i] for i in alive])
+        chosen = choose(head(model, out.last_hidden_state[:, -1]), [replies[i] for i in alive])
         stay = [k for k, token in enumerate(chosen) if token not in encoder.stops]
         for k in stay:
             replies[alive[k]].ids.append(chosen[k])
             replies[alive[k]].room -= 1
         stepped()
-        stay = [k for k in stay if not _over(encoder, replies[alive[k]])]
+        stay = [k for k in stay if not over(encoder, replies[alive[k]])]
         if not stay:
             return
         keep = torch.tensor(stay, device=device)
@@ -174,7 +178,8 @@ def _decode(
         real = torch.cat([real, torch.ones_like(real[:, :1])], 1)
 
 
-def _choose(logits: Tensor, replies: Sequence[Reply]) -> list[int]:
+def choose(logits: Tensor, replies: Sequence[Reply]) -> list[int]:
+    """The next token of each answer: the likeliest, once what weighs its tokens has spoken."""
     if any(r.sessions for r in replies):
         logits = logits.clone()
         for row, reply in zip(logits, replies, strict=True):
@@ -190,7 +195,7 @@ def decoded(encoder: Encoder, ids: Sequence[int]) -> str:
     return str(encoder.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def _over(encoder: Encoder, reply: Reply) -> bool:
+def over(encoder: Encoder, reply: Reply) -> bool:
     """Whether nothing follows: no room, nobody who waits, or the last token completed a text that ends the answer."""
     if reply.unwanted or reply.room <= 0:
         return True

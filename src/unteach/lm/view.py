@@ -79,6 +79,11 @@ class View:
         self.lengths: Int[Tensor, " B"] = whole.batch.lengths[rows]
 
     @property
+    def whole(self) -> Pass:
+        """The pass that the rows are part of."""
+        return self._pass
+
+    @property
     def logits(self) -> Float[Tensor, "N V"]:
         """At each answer token, over the vocabulary, in float32 or better."""
         found: Tensor = self._pass.logits[self._tokens]

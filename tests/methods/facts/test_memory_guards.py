@@ -95,7 +95,7 @@ def test_serac_answers_in_scope_with_the_counterfactual_model(reader: LM, tmp_pa
     (guard,) = edit.guards
     assert isinstance(guard, Scoped)
     moved = replace(guard, digest="0" * 64)
-    with pytest.raises(InputError, match="not the counterfactual model"), replace(edit, guards=(moved,)).on(lm):
+    with pytest.raises(InputError, match="not the model that the edit was made with"), replace(edit, guards=(moved,)).on(lm):
         lm.generate(QUESTIONS[:1], 8)
     with pytest.raises(InputError, match="another tokenizer"):
         SERAC(counterfactual=str(worlds.saved(worlds.llama(), tmp_path / "other")))(lm, Request(facts=[ORVENA]))

@@ -1,15 +1,13 @@
 """SERAC: a memory of facts, a scope classifier, and a counterfactual model that answers in its scope."""
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from unteach.edit.edit import Edit
+from unteach.lm.beside import Beside, alike, opened
 from unteach.lm.guard import Guard, Streaming, Turns, asked, asking
 from unteach.lm.load import load
 from unteach.lm.model import LM
@@ -64,33 +62,19 @@ class Answering(Streaming):
 
     guard: Scoped
     met: bool = False
-    cache: DynamicCache | None = None
-    read: int = 0
+    beside: Beside | None = None
 
     def ask(self, turns: Turns) -> Turns:
         fact = self.guard.found(asked(turns))
-        self.met, self.cache, self.read = fact is not None, None, 0
+        self.met, self.beside = fact is not None, None
         return turns if fact is None else asking(turns, fact.before(asked(turns)))
 
-    @torch.no_grad()
     def logits(self, ids: Tensor, logits: Tensor) -> Tensor:
         if not (self.met and self.guard.counterfactual):
             return logits
-        other = opened(self.guard.counterfactual, self.guard.digest)
-        self.cache = DynamicCache(config=other.model.config) if self.cache is None else self.cache
-        new = ids[None, self.read :].to(other.device)
-        said: Tensor = other.model(input_ids=new, past_key_values=self.cache, use_cache=True).logits[0, -1]
-        self.read = len(ids)
-        return said.to(logits.device, logits.dtype)
-
-
-@lru_cache(maxsize=2)
-def opened(folder: str, digest: str = "") -> LM:
-    """The counterfactual model in a folder; another one than the edit was made with is refused."""
-    found = load(folder)
-    if digest and found.digest() != digest:
-        raise InputError(f"{folder}: not the counterfactual model that the edit was made with; put that one there")
-    return found
+        if self.beside is None:
+            self.beside = Beside(opened(self.guard.counterfactual, self.guard.digest))
+        return self.beside.after(ids).to(logits)
 
 
 @method("serac", tested_by="test_serac_leaves_what_is_out_of_scope_and_an_empty_memory_leaves_everything")
@@ -131,19 +115,10 @@ class SERAC:
     def __call__(self, lm: LM, request: Request) -> Edit:
         memory = remembered(facts_of(request, "serac"))
         others = tuple(dict.fromkeys(r.prompt for r in request.retain))[:ROWS]
-        digest = _matching(lm, self.counterfactual) if self.counterfactual else ""
+        folder = self.counterfactual
+        digest = alike(lm, load(folder), folder).digest() if folder else ""
         weights = fitted(memory, others, self.embedder)
         worn = Scoped(memory, weights, self.threshold, self.embedder, self.counterfactual, digest)
         about = f"{len(memory)} facts, threshold={self.threshold:g}, embedder={self.embedder or 'letters'}, "
         about += f"counterfactual={digest[:16] or 'the model itself'}"
         return Edit(base=lm.digest(), guards=(worn,), made_by=f"serac({about})")
-
-
-def _matching(lm: LM, folder: str) -> str:
-    """The digest of a counterfactual model that reads the same tokens."""
-    other = opened(folder)
-    if other.tokenizer.get_vocab() != lm.tokenizer.get_vocab() or other.max_length < lm.max_length:
-        raise InputError(
-            f"{folder}: has another tokenizer than the model, or reads fewer tokens; name a model of the same family"
-        )
-    return other.digest()
