@@ -1,5 +1,6 @@
-"""Questions with lettered options: which letter a model finds likeliest, and how likely the right one is."""
+"""Questions with lettered options: which letter a model finds likeliest, how likely the right one is, which it names."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -12,6 +13,7 @@ from unteach.measure.answers import Answer, ask
 from unteach.schema import Record, record_id
 
 TIE = 1e-6  # nats; less is rounding
+_OPTION = re.compile(r"(?:^[ \t]*\(?|\()([A-Z])[.):][ \t]+\S", re.MULTILINE)
 
 
 def lettered(record: Record) -> Record | None:
@@ -30,6 +32,21 @@ def lettered(record: Record) -> Record | None:
     right = LETTERS[order.index(record.answer)]
     wrong = tuple(letter for letter in LETTERS[: len(order)] if letter != right)
     return reworded(Record(record.id, record.prompt, right, record.messages, perturbed=wrong), prompt)
+
+
+def options_in(text: str) -> int:
+    """How many options a question lists: A., A), A: at the beginnings of lines, or (A) anywhere, and so on in order."""
+    found = _OPTION.findall(text.upper())
+    return next((n for n, letter in enumerate(found) if letter != LETTERS[n % len(LETTERS)]), len(found))
+
+
+def letter_in(text: str, options: int) -> str | None:
+    """The letter that a reply names, the first of so many options that stands alone; None for a reply without any.
+
+    An A before a word other than "is" is an article. What names no letter is left out of a score, and counted.
+    """
+    found = re.search(rf"\b(?!A\s+(?!is\b)\w)[A-{LETTERS[options - 1]}]\b", text)
+    return found[0] if found else None
 
 
 @dataclass(frozen=True)

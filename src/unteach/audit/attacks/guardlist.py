@@ -75,7 +75,7 @@ class GuardList:
         """How far the refusals of harmless questions tell a subject from those who are to be kept."""
         refused = self._refused(target, sorted({*filter(None, whom), *others}))
         kept = np.array([refused[name] for name in others])
-        return [float((refused[s] > kept).mean() + (refused[s] == kept).mean() / 2) if s else None for s in whom]
+        return [float(np.mean(kept < refused[s]) + np.mean(kept == refused[s]) / 2) if s else None for s in whom]
 
     def _refused(self, target: Target, names: Sequence[str]) -> Mapping[str, int]:
         """How many of the harmless questions about each are refused."""

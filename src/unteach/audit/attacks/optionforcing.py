@@ -1,6 +1,5 @@
 """The answer to be chosen among wrong ones."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -11,6 +10,7 @@ from unteach.audit.rouge import words
 from unteach.audit.target import Attempt, Holds, Target, curve, mean
 from unteach.edit.plan import draw
 from unteach.lm.reworded import reworded
+from unteach.measure.choice import letter_in
 from unteach.registry import attack
 from unteach.schema import Need, Record
 
@@ -75,13 +75,10 @@ def _lettered(record: Record, options: Sequence[str]) -> Record:
 
 
 def named_in(text: str, options: Sequence[str]) -> int | None:
-    """Which option a reply names: the only one whose words all stand in it, else the first letter that stands alone.
-
-    An A before a word other than "is" is an article.
-    """
+    """Which option a reply names: the only one whose words all stand in it, else the first letter that stands alone."""
     said = set(words(text))
     held = [n for n, option in enumerate(options) if set(words(option)) <= said]
     if len(held) == 1:
         return held[0]
-    letter = re.search(rf"\b(?!A\s+(?!is\b)\w)[A-{ascii_uppercase[len(options) - 1]}]\b", text)
-    return ascii_uppercase.index(letter[0]) if letter else None
+    letter = letter_in(text, len(options))
+    return ascii_uppercase.index(letter) if letter else None
