@@ -23,6 +23,8 @@ OPTIONAL = {  # numpy: with matplotlib
         "ray",
         "spacy",
         "presidio_analyzer",
+        "usearch",
+        "qdrant_client",
     )
 }
 CORE = {  # what a bare install has
@@ -36,7 +38,7 @@ TAKES_ANY = {
 LIGHT = ("schema", "registry", "report", "data", "cli", "__init__")
 VERIFIED_BY = {  # these too: a certificate is checked on a machine without a model
     *("service.canonical", "service.envelope", "service.keys", "service.predicate", "service.statement"),
-    *("service.ledger", "service.verify"),
+    *("service.ledger", "service.verify", "service.evidence", "service.revocation", "service.told"),
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 

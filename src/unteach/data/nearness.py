@@ -36,7 +36,7 @@ class Index:
 
     def near(self, text: str) -> NDArray[np.float64]:
         """The nearness of a text to each of the texts, at most 1."""
-        asked = _counted([text], self.weights) if self.weights is not None else _embedded([text], self.embedder)
+        asked = _counted([text], self.weights) if self.weights is not None else embedded([text], self.embedder)
         found = self.rows @ asked.T
         return np.asarray(found.todense() if self.weights is not None else found, dtype=float).reshape(-1)
 
@@ -45,7 +45,7 @@ class Index:
 def index(texts: tuple[str, ...], embedder: str = "") -> Index:
     """An index of texts; `embedder` is the folder of a sentence-transformers model, left out letters decide."""
     if embedder:
-        return Index(_embedded(texts, embedder), None, embedder)
+        return Index(embedded(texts, embedder), None, embedder)
     seen = np.zeros(WIDTH)
     for text in texts:
         seen[list(grams(text))] += 1
@@ -81,7 +81,8 @@ def _counted(texts: Sequence[str], weights: NDArray[np.float64]) -> Any:
     return csr_array((values, columns, ends), shape=(len(texts), WIDTH))
 
 
-def _embedded(texts: Sequence[str], folder: str) -> NDArray[np.float64]:
+def embedded(texts: Sequence[str], folder: str) -> NDArray[np.float64]:
+    """Texts as rows of length 1, by the sentence-transformers model in a folder."""
     found: NDArray[np.float64] = _opened(folder).encode(list(texts), normalize_embeddings=True)
     return found
 

@@ -1,0 +1,1 @@
+"""A store of documents from which one can be taken out, so that nothing of it is left."""
