@@ -9,7 +9,7 @@ NAMES = {
     "meta-audit": "meta_audit.command",
     "editors": "editors", "editing": "editing",
     "heads": "heads", "exact": "exact", "deletion": "deletion", "trace": "trace",
-    "relearning": "relearning", "guards": "guards",
+    "relearning": "relearning", "gateway": "gateway", "guards": "guards",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ whoever holds the model takes the guard off. Every part that is done is kept und
 
 import argparse
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,7 +42,9 @@ ARMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "ngramblock": ("ngramblock", {}),
     "boxed": ("boxed", {}),
     "uld": ("uld", {}),
+    "uld, weight=-2": ("uld", {"weight": -2.0, "blocks": 2, "epochs": 20}),
     "deltaunlearning": ("deltaunlearning", {}),
+    "deltaunlearning, lr=1e-3": ("deltaunlearning", {"lr": 1e-3, "epochs": 20}),
     "gate+filter": ("guarded", {"guards": "gate+filter"}),
     "simnpo": ("simnpo", {}),
 }
@@ -94,7 +97,7 @@ def main(arguments: list[str]) -> None:
 
 def place_of(run: Run, name: str) -> Path:
     """Where one row of the table is kept."""
-    return run.out / run.world.name / str(run.world.seed) / "rows" / f"{name.replace(' ', '-').replace(',', '')}.json"
+    return run.out / run.world.name / str(run.world.seed) / "rows" / f"{re.sub('[^a-z0-9=]+', '-', name.lower())}.json"
 
 
 def row(run: Run, name: str) -> None:
@@ -119,7 +122,7 @@ def _edited(run: Run, name: str) -> tuple[LM, Edit]:
     lm = pupil(run.world, run.out, ORIGINAL)
     given = dict(options)
     if method in ("uld", "deltaunlearning"):  # what they train lies in a folder of its own
-        given["assistant"] = str(place_of(run, name).parent.parent / f"assistant-{method}")
+        given["assistant"] = str(place_of(run, name).with_suffix("") / "assistant")
     if method == "simnpo":
         given |= run.world.forgetting
     return lm, make_method(method, given)(lm, run.world.request)

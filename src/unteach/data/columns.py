@@ -26,13 +26,14 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
     "subject": ("subject",),
     "label": ("label",),
     "risk": ("risk",),
+    "derived_from": ("derived_from",),
     "spans": ("spans",),
     "system": ("system",),
     "paraphrases": ("paraphrases", "paraphrased_question", "rephrase_prompt", "rephrase"),
     "restated": ("restated", "paraphrased_answer"),
     "perturbed": ("perturbed", "perturbed_answer"),
 }
-LISTS = frozenset({*CONVERSATIONS, "answers", "paraphrases", "perturbed", "perturbed_answer", "spans"})
+LISTS = frozenset({*CONVERSATIONS, "answers", "paraphrases", "perturbed", "perturbed_answer", "spans", "derived_from"})
 SHAPES = ", ".join(
     [" or ".join(CONVERSATIONS)]
     + [f"{prompt} with {' or '.join(answers)}" for prompt, answers in PAIRS]

@@ -33,6 +33,7 @@ def build(cells: Cells) -> Record:
         restated=cells.optional("restated"),
         perturbed=cells.texts("perturbed"),
         risk=_number(cells, "risk", MAX_RISK, "give 0 to 9") or 0,
+        derived_from=tuple(check_id(source, cells.place) for source in cells.texts("derived_from", one=True)),
     )
 
 
@@ -45,6 +46,8 @@ def check(record: Record, place: Place) -> None:
     for name, text in named:
         sound(text, f'"{name}"', place)
     _check_spans(record.spans, len(record.answer), place)
+    for source in record.derived_from:
+        check_id(source, place)
     if record.id != "":
         check_id(record.id, place)
 

@@ -41,5 +41,6 @@ def _extras(record: Record) -> Mapping[str, object]:
         "restated": record.restated,
         "perturbed": list(record.perturbed),
         "risk": record.risk or None,
+        "derived_from": list(record.derived_from),
     }
     return {name: value for name, value in every.items() if value not in (None, "", [])}

@@ -63,7 +63,7 @@ def safe_answers(
     answers, written = _answers(asked, questions, tell, seed, writer)
     made: dict[str, list[Record]] = {r.id: [] for r in records}
     for (r, kind), question, answer in zip(asked, questions, answers, strict=True):
-        pair = replace(reworded(r, question), id=f"{r.id}/{kind}", answer=answer)
+        pair = replace(reworded(r, question), id=f"{r.id}/{kind}", answer=answer, derived_from=(r.id,))
         if answer:
             made[r.id].append(replace(pair, spans=(), paraphrases=(), restated="", perturbed=()))
     count = sum(map(len, made.values()))
@@ -74,7 +74,11 @@ def safe_answers(
 def completions(records: Sequence[Record]) -> tuple[Record, ...]:
     """The first quarter of the words of each answer as a prompt, the rest as the answer; none of under four words."""
     parts = ((r, *_split(r.answer)) for r in records)
-    return tuple(replace(r, id=f"{r.id}/completion", prompt=p, answer=a, messages=()) for r, p, a in parts if p and a)
+    return tuple(
+        replace(r, id=f"{r.id}/completion", prompt=p, answer=a, messages=(), derived_from=(r.id,))
+        for r, p, a in parts
+        if p and a
+    )
 
 
 def _split(text: str) -> tuple[str, str]:
