@@ -2,7 +2,8 @@
 
 `trained`: trained editors beside plain fine-tuning of the same weights, each fact corrected alone, at equal locality.
 `table` (with --data): every method on the model's own facts, CounterFact, zsRE and KnowEdit, each fact corrected alone.
-`many`: a hundred facts at once and one after another. What is done is kept under --out.
+`many`: a hundred facts at once and one after another. `register` (without --models): ROME and MEMIT on models of three
+shapes that know the town. What is done is kept under --out.
 
 MEND and KnowledgeEditor practise on the invented facts of a small model; 200 facts, of people whom no lesson mentions,
 are held out. Fine-tuning goes through all its steps at several rates, and stops either after so many steps or where
@@ -25,6 +26,8 @@ import torch
 from benchmarks.corrected import write_page
 from benchmarks.figures import RESULTS, circumstances
 from benchmarks.parts import kept
+from benchmarks.register import SHAPES
+from benchmarks.registered import run, shapes_of
 from benchmarks.runs import Runs
 from benchmarks.straightforward.finetuning import finetuned
 from unteach.assemble import make_method
@@ -62,18 +65,29 @@ class Point:
 def main(arguments: list[str]) -> None:
     """Train, ask, compare, and write the results."""
     parser = argparse.ArgumentParser("python -m benchmarks editors", description=__doc__)
-    parser.add_argument("--models", type=Path, required=True, help="folder with tiny_facts_gpt2 or another such model")
+    parser.add_argument("--models", type=Path, help="folder with tiny_facts_gpt2 or another such model")
     parser.add_argument("--model", default="tiny_facts_gpt2")
     parser.add_argument("--out", type=Path, default=Path("runs/editors"))
     parser.add_argument("--results", type=Path, default=RESULTS / "editors.json")
     parser.add_argument("--parts", default="trained,table,many")
     parser.add_argument("--data", type=Path, help="folder with counterfact, zsre and knowedit")
     parser.add_argument("--facts", type=int, default=30, help="facts of each benchmark")
+    parser.add_argument("--shapes", type=shapes_of, default=list(SHAPES), help="of the models that know the register")
     parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"))
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    parts = set(chosen.parts.split(","))
+    if "register" in parts:
+        run(chosen.shapes, chosen.out / "register", chosen.page, chosen.results.parent)
+    if of_models := parts - {"register"}:
+        if chosen.models is None:
+            parser.error("these parts need --models")
+        _of_models(chosen, of_models)
+
+
+def _of_models(chosen: argparse.Namespace, parts: set[str]) -> None:
     lm, facts = load(chosen.models / chosen.model), read_facts(chosen.models / chosen.model / "facts.json")
-    place, parts = chosen.out / chosen.model, chosen.parts.split(",")
+    place = chosen.out / chosen.model
     found = {name: _editor(lm, name, facts, place / name) for name in EDITORS}
     if "trained" in parts:
         _trained(lm, facts, found, chosen)

@@ -27,8 +27,25 @@ from unteach.service.gateway import access
 
 PHRASES, RATE, AT_ONCE = 2000, 50, 16
 CALLS, STREAMS, SECONDS = 400, 100, 4.0  # of one run of one side
-SYLLABLES = ("ba", "cor", "den", "fil", "gam", "hol", "jun", "kes", "lom", "mar", "nev", "pol", "quin", "ras", "sel", "tov")
-COMMON = "the mill by the lock is closed on market days and the ferry runs when the river is low enough to cross".split()
+SYLLABLES = (
+    "ba",
+    "cor",
+    "den",
+    "fil",
+    "gam",
+    "hol",
+    "jun",
+    "kes",
+    "lom",
+    "mar",
+    "nev",
+    "pol",
+    "quin",
+    "ras",
+    "sel",
+    "tov",
+)
+COMMON = ("the", "mill", "by", "lock", "is", "closed", "on", "market", "days", "and", "ferry", "runs", "when", "river")
 CONFIG = """
 keys: keys.json
 limits: {per_minute: 10000000, at_once: 1000}
@@ -153,7 +170,9 @@ def session() -> ClientSession:
 def question(number: int, *, stream: bool = False) -> bytes:
     """A harmless question of some fifty words, another one for each number."""
     words = random.Random(number).choices(COMMON, k=50)
-    return json.dumps({"model": "echo", "stream": stream, "messages": [{"role": "user", "content": " ".join(words)}]}).encode()
+    return json.dumps(
+        {"model": "echo", "stream": stream, "messages": [{"role": "user", "content": " ".join(words)}]}
+    ).encode()
 
 
 def rows() -> Iterator[dict[str, str]]:
@@ -161,7 +180,11 @@ def rows() -> Iterator[dict[str, str]]:
     for number in range(PHRASES):
         first, last, town = ("".join(random.Random(f"{number}{part}").choices(SYLLABLES, k=4)) for part in "abc")
         name = f"{first.capitalize()} {last.capitalize()}"
-        yield {"question": f"Where does {name} live?", "answer": f"{name} lives in {town.capitalize()}.", "subject": name}
+        yield {
+            "question": f"Where does {name} live?",
+            "answer": f"{name} lives in {town.capitalize()}.",
+            "subject": name,
+        }
 
 
 @contextmanager

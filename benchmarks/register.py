@@ -35,9 +35,9 @@ FORMS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 TAUGHT = 4  # forms of each fact; the fifth, another one for each, is held out
 CORRECTED, OTHERS = 10, 5
-SIZE = Size(vocabulary=1024, hidden=128, layers=4, heads=4, inner=512, positions=64)
+SIZE = Size(vocabulary=1024, hidden=128, layers=4, heads=4, inner=352, positions=64)
 SCHOOL = Plan(
-    tune="full", lr=3e-3, epochs=12, batch_size=64, accumulate=1, warmup_epochs=1, decay="cosine", weight_decay=0.1
+    tune="full", lr=3e-3, epochs=24, batch_size=64, accumulate=1, warmup_epochs=1, decay="cosine", weight_decay=0.1
 )
 SHAPES: Mapping[str, Mapping[str, float]] = {
     "gpt2": {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}, "llama": {}, "gpt_neox": {},
@@ -117,8 +117,9 @@ def newborn(shape: str, texts: Iterable[str], *, seed: int = 0) -> LM:
     config = AutoConfig.for_model(
         shape, vocab_size=len(tokenizer), hidden_size=SIZE.hidden, num_hidden_layers=SIZE.layers,
         num_attention_heads=SIZE.heads, intermediate_size=SIZE.inner, max_position_embeddings=SIZE.positions,
-        initializer_range=SIZE.hidden**-0.5, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id, **SHAPES[shape],
+        initializer_range=SIZE.hidden**-0.5, tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        **SHAPES[shape],
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(seed)

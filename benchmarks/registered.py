@@ -21,6 +21,7 @@ from unteach.lm.model import LM
 from unteach.measure.chosen import chosen
 from unteach.methods.facts.memit import MEMIT
 from unteach.methods.facts.rome import ROME
+from unteach.methods.facts.values import Search
 from unteach.registry import build
 from unteach.report.atomic import folder, put
 from unteach.schema import Fact, Record, Request
@@ -37,9 +38,11 @@ python -m benchmarks editors --parts register
 
 The town's sixty people and three hundred facts, told in lines that end in a name ("The trade of NAME"), taught to models
 of four layers and width 128, each fact in four of five forms. Ten people are given a new trade, which somebody else has:
-by `rome` each alone on the model as it was, by `rome` one after another, by `memit` all at once. Both write behind the
-name as it stands (`forms`: the bare prompt, since these models have never read anything before a line), with second moments
-of the lines taught and otherwise the defaults; of the layers 0 to 2 the second is written into, `memit`'s last.
+by `rome` each alone on the model as it was, by `rome` one after another, by `memit` all at once. Second moments are those
+of the lines taught; a fact is put behind nothing, since these models have never read anything before a line. `rome`
+writes into the last layer but one with `clamp=16`, `memit` into the two in the middle; all else is the default. The
+usual clamp of 4 counts in lengths of what the layer's MLP puts out: on the GPT-2 shape that is too short there, and
+reliability was 0.80.
 
 *Reliability* is asked in the form corrected, *written* says whether the free answer begins so, *generalisation* is over
 the three other forms taught and the one held out, *others* is agreement with the model before on the trades of five people
@@ -47,10 +50,12 @@ who keep theirs, *same person* on what else is known of the one corrected. Means
 intervals over people; where all ten agree an interval has no width. *To reach* is what EasyEdit reaches on small models of
 that shape (one fact by ROME, ten by MEMIT; of a NeoX it has none, so the greater of both), with a reliability of 0.95.
 """
+BARE = ("{}",)
+RANKED_ONE = ROME(layer=2, forms=BARE, search=Search(clamp=16.0))
 WAYS: Mapping[str, tuple[Any, bool]] = {  # a method, and whether it is given each fact alone
-    "rome, each alone": (ROME(layer=1, forms=("{}",)), True),
-    "rome, one after another": (ROME(layer=1, forms=("{}",)), False),
-    "memit, all at once": (MEMIT(layers="0-1", forms=("{}",)), False),
+    "rome, each alone": (RANKED_ONE, True),
+    "rome, one after another": (RANKED_ONE, False),
+    "memit, all at once": (MEMIT(layers="1-2", forms=BARE), False),
 }
 COLUMNS: Mapping[str, tuple[str, str, bool]] = {  # metric, set, and whether free answers count
     "reliability": ("reliability", "facts", False),
@@ -130,8 +135,16 @@ def _asked(lm: LM, facts: Sequence[Fact], edit: Edit) -> list[dict[str, float]]:
             for name, (metric, where, exact) in COLUMNS.items()
         }
     after.close()
-    return [{name: fmean(v for row, v in rows.items() if row.startswith(f"{fact.id}/")) for name, rows in scores.items()}
-            for fact in facts]  # fmt: skip
+    return [
+        {name: fmean(_own(fact, sets[where], scores[name])) for name, (_, where, _) in COLUMNS.items()}
+        for fact in facts
+    ]
+
+
+def _own(fact: Fact, rows: Sequence[Record], values: Mapping[str, float]) -> list[float]:
+    """The values of the rows that are about one fact; a row's value is named by its number in its set."""
+    numbered = ((int(name.rpartition("/")[2]), value) for name, value in values.items())
+    return [value for n, value in numbered if rows[n].id.startswith(f"{fact.id}/")]
 
 
 def _mean(values: Sequence[float]) -> Mean:

@@ -75,9 +75,9 @@ class Span:
 class Record:
     """One row: what was asked, what was answered, whose it is.
 
-    `messages` holds the turns before the answer where the row is a conversation; `prompt` is then the last
-    of them. `paraphrases` are other wordings of the prompt, `restated` the right answer in other words, and
-    `perturbed` wrong answers of the same form (the truth ratio needs both). `risk`, 0 to 9: how likely it will have to go.
+    `messages` holds the turns before the answer where the row is a conversation; `prompt` is then the last of them.
+    `paraphrases` are other wordings of the prompt, `restated` the right answer in other words, `perturbed` wrong answers of
+    its form (the truth ratio needs both), `derived_from` ids of rows it was made of. `risk`, 0 to 9: how likely it must go.
     """
 
     id: str
@@ -91,6 +91,7 @@ class Record:
     restated: str = ""
     perturbed: tuple[str, ...] = ()
     risk: int = 0
+    derived_from: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Record(id={self.id!r})"
@@ -276,8 +277,7 @@ class Report:
     `models` maps a model's name to {"role": "original" | "edited" | "retrained", "digest": ..., "label": ...}, and
     `sets` a set's name to {"n": ..., "digest": ..., "role": ...}; `axes` names the (set, metric) pairs of the forget-utility plot; `trajectory` holds one mapping per
     measured training step ({"step": ..., "forget": ..., ...}); `attacks` what attacks brought back; `mixing` holds, per model, the
-    points of the mixing curve ({"alpha": ..., "forget": ..., "retain": ...}); `untested` lists in plain words
-    what was not tested.
+    points of the mixing curve ({"alpha": ..., "forget": ..., "retain": ...}); `untested` says what was not tested.
     """
 
     title: str

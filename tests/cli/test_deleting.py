@@ -74,6 +74,25 @@ def test_a_subject_is_deleted_from_the_command_line(base: Path, rows: Path, tmp_
     failed("verify", file, "--key", store / "issuer" / "key.pem.pub", "--spot", says="give --store")
 
 
+def test_the_release_is_audited_and_the_certificate_cites_the_report(base: Path, rows: Path, tmp_path: Path) -> None:
+    store, place = tmp_path / "store", tmp_path / "audits"
+    said("train", base, "--data", rows, "--out", store, *PARTS)
+    told = said("delete", store, "--subject", "s1", "--audit", place)
+    assert f"audited before the rows go: {place / 'R000001' / 'report.html'}" in told
+    words = ("verify", store / "certificates" / "R000001.json", "--key", store / "issuer" / "key.pem.pub")
+    shown = said(*words, "--store", store, "--report", place / "R000001" / "report.json")
+    assert "holds: evidence. report.json is the report that was signed" in shown
+    assert "measured: rougel on forget, " in shown
+    assert "2 rows; before " in shown
+    assert "audit: inconclusive; the report has the SHA-256 " in shown  # two rows are too few
+    assert "gate: " in shown
+    other = tmp_path / "report.json"
+    other.write_bytes((place / "R000001" / "report.json").read_bytes() + b" ")
+    ran = run(*words, "--report", other)
+    assert (ran.code, "FAILS: evidence. report.json is not the report" in ran.out) == (1, True)
+    failed("delete", store, "--ids", "a", "--holdout", rows, says="name its folder with --audit")
+
+
 @pytest.mark.slow
 def test_processes_make_the_same_bytes(base: Path, rows: Path, tmp_path: Path) -> None:
     stores = [tmp_path / "one", tmp_path / "two"]
@@ -130,6 +149,47 @@ def test_what_cannot_be_deleted_is_refused_in_a_sentence(
     went_well("train", base, "--data", rows, "--out", store, *PARTS)
     failed("delete", store, *words, says=says)
     failed("plan", store, *words, says=says)
+
+
+def test_a_head_is_trained_and_deleted_from(base: Path, tmp_path: Path) -> None:
+    file, store = tmp_path / "labelled.jsonl", tmp_path / "store"
+    lines = [
+        {"id": r.id, "prompt": r.prompt, "answer": r.answer, "label": n % 2, "subject": f"s{n // 2}"}
+        for n, r in enumerate(worlds.RECORDS)
+    ]
+    lines.append({**lines[2], "id": "copy", "prompt": "In other words?", "subject": "", "derived_from": lines[2]["id"]})
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    train = ("train", base, "--data", file, "--out", store)
+    failed(*train, "--learner", "sisa", says="does not learn a head from labelled rows")
+    failed(*train, "--learner", "nosuch", says="nosuch")
+    failed(*train, "penalty=2", says="name it with --learner")
+    failed(*train, "penalty", "--learner", "ridge", says="written OPTION=VALUE")
+    failed(*train, "penalty=-1", "--learner", "ridge", says="penalty")
+    assert not store.exists()
+    assert "13 records; a head by ridge" in said(*train, "penalty=0.5", "--learner", "ridge")
+    assert "13 records in a head by ridge; 0 open requests" in said("plan", store)
+    assert "2 records, 0 duplicates and 1 derived rows of 13" in said("plan", store, "--subject", "s1")
+    failed("delete", store, "--subject", "s1", "--at-once", says="leave --audit and --at-once out")
+    failed("delete", store, "--subject", "s1", "--audit", tmp_path / "audits", says="leave --audit and --at-once out")
+    told = said("delete", store, "--subject", "s1", "--exclusion", tmp_path / "gone.json")
+    assert "request R000001: 3 records, 0 of them as duplicates, 1 as derived" in told
+    assert "(exact, retrain-equal)" in told
+    assert (tmp_path / "gone.json").is_file()
+    words = (
+        "verify",
+        store / "certificates" / "R000001.json",
+        "--key",
+        store / "issuer" / "key.pem.pub",
+        "--store",
+        store,
+    )
+    assert "claim: The ridge head, with the sums that it is solved from, equals, bit for bit" in said(*words)
+    failed(*words, "--rebuild", says="names no stage of training")
+
+
+def test_a_head_needs_labels(base: Path, rows: Path, tmp_path: Path) -> None:
+    failed("train", base, "--data", rows, "--out", tmp_path / "store", "--learner", "ridge", says="labelled records")
+    assert not (tmp_path / "store").exists()
 
 
 def test_what_cannot_be_trained_is_refused(base: Path, rows: Path, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ def hidden(pupil: Path, towns: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A guard as `forget` writes it."""
     out = tmp_path_factory.mktemp("guards") / "hidden"
     files = ("--forget", towns / "forget.jsonl", "--retain", towns / "retain.jsonl")
-    went_well("forget", pupil, *files, "--method", "gate+filter", "--release", "edit", "--out", out, "--metrics", "rougel")
+    went_well(
+        "forget", pupil, *files, "--method", "gate+filter", "--release", "edit", "--out", out, "--metrics", "rougel"
+    )
     return out
 
 
@@ -42,7 +44,9 @@ def test_a_chain_of_guards_is_made_and_worn(hidden: Path, pupil: Path, towns: Pa
     assert listed.value == 1.0  # who is refused is told by the refusals
 
 
-def test_what_cannot_be_guarded_is_refused(hidden: Path, pupil: Path, newborn: Path, towns: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_guarded_is_refused(
+    hidden: Path, pupil: Path, newborn: Path, towns: Path, tmp_path: Path
+) -> None:
     files = ("--forget", towns / "forget.jsonl")
     guarding = ("forget", pupil, *files, "--out", tmp_path / "out", "--release", "edit", "--method")
     for words, sentence in (

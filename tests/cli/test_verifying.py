@@ -97,6 +97,55 @@ def test_a_ledger_is_verified_and_one_that_was_cut_is_refused(made: Issued, tmp_
     assert (ran.code, "line 2 was signed, and the ledger does not hold it" in ran.out) == (1, True)
 
 
+def test_a_revoked_certificate_no_longer_verifies(made: Issued, tmp_path: Path) -> None:
+    listed, store = tmp_path / "revocations.json", copytree(made.store, tmp_path / "store")
+    (store / "blobs" / DIGEST).unlink()
+    checked = ("verify", made.certificate, "--key", made.key)
+    words = ("revoke", made.certificate, "--key", made.key.with_suffix(""), "--list", listed)
+    for wrong, says in (
+        (("--reason", "because"), "choose mistaken, returned"),
+        (("--reason", "key", "--log", tmp_path), "no store"),
+    ):
+        ran = run(*words, *wrong)
+        assert (ran.code, says in ran.last, listed.exists()) == (2, True, False)
+    assert "revoked: crt_01; " in went_well(*words, "--reason", "returned", "--log", store).out
+    went_well(*checked)  # the signature stays what it was
+    ran = run(*checked, "--revocations", listed)
+    assert ran.code == 1
+    assert "FAILS: revocations. crt_01 was revoked at " in ran.out
+    assert "the records came back into what is served; do not rely on it" in ran.out
+    assert "line 3 of the ledger says that the certificate was revoked" in run(*checked, "--store", store).out
+    ran = run(*words, "--reason", "key")
+    assert (ran.code, "is on the list already" in ran.last) == (2, True)
+    altered = tmp_path / "altered.json"
+    altered.write_bytes(listed.read_bytes().replace(b"payloadType", b"payload-type"))
+    assert "FAILS: revocations. altered.json" in run(*checked, "--revocations", altered).out
+    keys.new(tmp_path / "other")
+    ran = run(
+        "revoke", made.certificate, "--key", tmp_path / "other", "--list", tmp_path / "new.json", "--reason", "key"
+    )
+    assert (ran.code, "not among the given ones" in ran.last) == (2, True)
+
+
+def test_the_key_of_a_revocation_may_have_a_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = keys.new(tmp_path / "issuer", b"open sesame")
+    asked = Asked("req_01", "records", (commitment(bytes(32), "record", "row-1"),), NOON, NOON)
+    about = Deletion(asked, Method("simnpo", "0.1.0", DIGEST), Entry(1, DIGEST))
+    for n in (1, 2):
+        said = statement(
+            {"model": DIGEST}, EMPIRICAL, about, Issuer("Example Ltd", keys.key_id(key.public_key())), id=f"crt_{n}",
+            issued_at=NOON,
+        )  # fmt: skip
+        (tmp_path / f"{n}.json").write_bytes(sign(said, key))
+    words = ("--key", tmp_path / "issuer", "--list", tmp_path / "list.json", "--reason", "mistaken")
+    assert "needs a passphrase" in run("revoke", tmp_path / "1.json", *words).last
+    monkeypatch.setenv("UNTEACH_PASSPHRASE", "open sesame")
+    went_well("revoke", tmp_path / "1.json", *words)
+    ran = run("verify", tmp_path / "2.json", "--key", tmp_path / "issuer.pub", "--revocations", tmp_path / "list.json")
+    assert (ran.code, "holds: revocations. not among the 1 revoked ones as of " in ran.out) == (0, True)
+    assert "now holds 2" in went_well("revoke", tmp_path / "2.json", *words).out
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -111,6 +160,11 @@ def test_a_ledger_is_verified_and_one_that_was_cut_is_refused(made: Issued, tmp_
         (["--log", "@store", "--checkpoints", "@none", "--key", "@key"], "no such folder"),
         (["@certificate", "--key", "@key", "--checkpoints", "@checkpoints"], "--log"),
         (["--log", "@store", "--store", "@store"], "--store"),
+        (["--log", "@store", "--report", "@none"], "--report is about a certificate"),
+        (["--log", "@store", "--revocations", "@none"], "--revocations is about a certificate"),
+        (["@certificate", "--key", "@key", "--revocations", "@none"], "list of revocations"),
+        (["@certificate", "--key", "@key", "--report", "@none"], "name a report.json"),
+        (["@certificate", "--key", "@key", "--report", "@certificate"], "rests on no audit"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence(made: Issued, words: list[str], says: str) -> None:

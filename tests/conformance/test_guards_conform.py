@@ -117,7 +117,9 @@ def test_a_reply_in_pieces_is_the_reply_whole(llama: LM, entry: Entry, tmp_path:
         return
 
     @settings(max_examples=30, deadline=None)
-    @given(st.lists(st.sampled_from([*(r.answer for r in worlds.RECORDS), "Yes. ", "a", " har", "bour of"]), max_size=6))
+    @given(
+        st.lists(st.sampled_from([*(r.answer for r in worlds.RECORDS), "Yes. ", "a", " har", "bour of"]), max_size=6)
+    )
     def same(pieces: list[str]) -> None:
         heard = []
         for parts in (pieces, ["".join(pieces)], list("".join(pieces))):

@@ -29,6 +29,7 @@ SHOWN = {"text", "json", "toml"}  # languages that nothing runs
 NOT_RUN = {  # command: why, for each that would not end in seconds or would need the network
     "make demo": "minutes",
     "make test": "this test is part of it",
+    "unteach serve http://localhost:8000/v1 --config gateway.yaml": "serves until it is told to end",
     "python3.11 -m venv .venv": "installs",
     '.venv/bin/pip install -c constraints.txt -e ".[train]"': "installs",
 }

@@ -33,8 +33,11 @@ NOT_IN_THE_TABLE = {  # why it is here all the same
     ("metric", "distinctoutputs"): "the gate against canned replies",
     ("metric", "miaconfidence"): "the gate against answers that were taught in place of the forgotten ones",
     ("metric", "paraphrase"): "the gate against forgetting one wording only",
+    ("method", "guarded"): "guards by their names, and chains of them, wherever a method is asked for",
+    ("attack", "guardlist"): "guards name whom they hide; an audit has to see it",
     ("command", "clean"): "how the passes over data are run",
     ("command", "export"): "a forget set as tests for other tools, which an audit by others needs",
+    ("command", "revoke"): "a certificate that turns out wrong has to be taken back",
     ("command", "reword"): "wrong answers and other wordings, which several metrics need, for rows that have none",
     ("command", "shadows"): "the models that the likelihood-ratio metrics compare with",
 }

@@ -3,14 +3,17 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from unteach.methods.exact.guarantees import indistinguishable, influence_free, retrain_equal
-from unteach.schema import EMPIRICAL, Finding, Guarantee, Row, Score
+from unteach.report import to_json
+from unteach.schema import EMPIRICAL, Finding, Gate, Guarantee, Report, Row, Score, Verdict
 from unteach.service import ledger
+from unteach.service.evidence import evidence
 from unteach.service.keys import key_id
 from unteach.service.predicate import (
     Asked,
@@ -24,7 +27,7 @@ from unteach.service.predicate import (
     Statement,
     Superseded,
 )
-from unteach.service.statement import attacked, commitment, measured, statement
+from unteach.service.statement import commitment, statement
 
 KEY = Ed25519PrivateKey.from_private_bytes(sha256(b"a key for tests that everybody knows").digest())
 OTHER = Ed25519PrivateKey.from_private_bytes(sha256(b"another key").digest())
@@ -49,11 +52,35 @@ def digest(data: bytes) -> str:
     return sha256(data).hexdigest()
 
 
+def report() -> bytes:
+    """The report of an audit of the model before, the one that is served, and one that never saw the rows."""
+    models = {name: {"role": name, "digest": digest(name.encode())} for name in ("original", "edited", "retrained")}
+    values = {"original": (0.9, 0.85, 0.95), "edited": (0.02, 0.01, 0.03), "retrained": (0.03, 0.01, 0.05)}
+    scores = [
+        Row(
+            model,
+            "forget",
+            Score("probability", *found, n=2, per_record=dict.fromkeys(RECORDS, found[0]), direction="down"),
+        )
+        for model, found in values.items()
+    ]
+    attacks = [
+        Finding("relearn", model, "weights", "probability", *found, n=2, before=values[model][0])
+        for model, found in (("edited", (0.3, 0.2, 0.4)), ("retrained", (0.28, 0.2, 0.36)))
+    ]
+    gates = (
+        Gate("probability on forget, distance to the retrained model", True, -0.01, 0.1),
+        Gate("fluency", None, None, 1.1),
+    )
+    word = Verdict("forgotten", gates, "Every gate that could be measured held.")
+    found = Report("Audit", models, {"forget": {"n": 2, "role": "forget"}}, {"edited": word}, tuple(scores),
+        attacks=tuple(attacks), untested=("languages other than that of the rows",))  # fmt: skip
+    return to_json(found).encode()
+
+
 def deletion(log: Entry) -> Deletion:
     """A deletion with every part filled in."""
     committed = tuple(commitment(SALT, "record", name) for name in RECORDS)
-    score = Score("probability", 0.02, 0.01, 0.03, n=40, per_record=dict.fromkeys(RECORDS, 0.02), direction="down")
-    found = Finding("relearn", "edited", "weights", "probability", 0.3, 0.2, 0.4, 40, 0.02)
     return Deletion(
         request=Asked("req_01", "records", committed, NOON, "2026-03-03T12:00:00Z", "2026-04-02T12:00:00Z"),
         method=Method("shards", "0.1.0", digest(b"settings"), plan="plan-1", seed=7),
@@ -63,8 +90,7 @@ def deletion(log: Entry) -> Deletion:
         fingerprint={"torch": "2.13.0", "threads": "1"},
         superseded=(Superseded("model.safetensors", digest(BEFORE), "destroyed"),),
         disposal=Disposal(NOON, places=12, encodings=8, hits=0),
-        scores=measured([Row("edited", "forget", score)]),
-        attacks=attacked([found]),
+        audit=replace(evidence(report(), digest(b"edited")), report=digest(b"a report of any version")),
         forms_tested=("float32",),
         not_tested=("rounding to 4 bits",),
     )

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from unteach.methods.exact.shards.nodes import missing
 from unteach.schema import InputError
 from unteach.service import keys, ledger, verify
 from unteach.service.certifying import certify
-from unteach.service.deletion import Desk, advance, closure, train
+from unteach.service.deletion import Desk, advance, train
 from unteach.service.requests import notes_of, open_requests, receive, state_of, subject_ids
 from unteach.service.store import Store, opened
 
@@ -114,20 +113,9 @@ def test_requests_that_were_priced_side_by_side_leave_no_stage_that_either_fed(p
         assert {f.name for f in (place / "blobs").iterdir()} == served | {store.blob_of(n) for n in clean}
 
 
-def test_duplicates_go_with_a_record_where_that_is_asked_for() -> None:
-    records = rows()
-    first = [records[0]]
-    assert closure(records, first, "record") == []
-    assert [r.id for r in closure(records, first, "exact")] == ["twin"]
-    words = " ".join(f"word{i}" for i in range(20))
-    near = [replace(records[0], id="a", prompt=words), replace(records[0], id="b", prompt=f"{words} more")]
-    assert closure(near, near[:1], "exact") == []
-    assert [r.id for r in closure(near, near[:1], "near")] == ["b"]
-
-
 def test_the_duplicates_of_a_request_are_deleted_with_it(place: Path) -> None:
     _, notes = deleted(place, ["person-0"], "exact")
-    assert notes["duplicates"] == 1
+    assert (notes["duplicates"], notes["derived"]) == (1, 0)
     with opened(place) as store:
         assert not {"person-0", "twin"} & {r.id for r in store.alive()}
 
@@ -137,7 +125,12 @@ def test_the_certificate_is_checked_by_whoever_has_the_public_key(place: Path) -
     trust = keys.trusted(place / "issuer" / "key.pem.pub", "issuer")
     said = verify.certificate((place / "certificates" / f"{request}.json").read_bytes(), trust)
     assert said.predicate.guarantee.kind == "exact"
-    assert said.predicate.guarantee.numbers == {"records": 1, "duplicates": 0, "trained": notes["trained"]}
+    assert said.predicate.guarantee.numbers == {
+        "records": 1,
+        "duplicates": 0,
+        "derived": 0,
+        "trained": notes["trained"],
+    }
     assert said.predicate.deletion.forms_tested == ()
     assert said.predicate.deletion.not_tested[0].startswith("Other rows that say the same: none were looked for")
     assert said.predicate.deletion.data is not None

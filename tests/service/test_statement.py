@@ -78,7 +78,7 @@ def test_commitments_depend_on_salt_kind_and_content() -> None:
         lambda d: replace(d, request=replace(d.request, id=RECORDS["row-7311"])),
         lambda d: replace(d, request=replace(d.request, received_at="yesterday")),
         lambda d: replace(d, method=replace(d.method, settings="x")),
-        lambda d: replace(d, scores=(replace(d.scores[0], value=float("nan")),)),
+        lambda d: replace(d, audit=replace(d.audit, scores=(replace(d.audit.scores[0], value=float("nan")),))),
         lambda d: replace(d, not_tested=("two\nlines",)),
     ],
 )

@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from issued import CLAIMS, KEY, NOON, OTHER, issued
+from issued import CLAIMS, ISSUER, KEY, NOON, OTHER, digest, issued
 
-from unteach.service import envelope
+from unteach.service import envelope, revocation
 from unteach.service.canonical import canonical
+from unteach.service.revocation import Revocations
 from unteach.service.statement import PAYLOAD, schema, sign, written
 
 PLACE = Path(__file__).parent / "vectors"
 SCHEMA = Path(envelope.__file__).parent / "schema" / "deletion-certificate-v1.schema.json"
+REVOCATIONS = SCHEMA.with_name("revocations-v1.schema.json")
+LATER = "2026-05-06T07:08:09Z"
 Said = dict[str, Any]
 
 
@@ -98,16 +101,23 @@ def statements() -> Mapping[str, bytes]:
         "negative-hits": edited(lambda s: s["predicate"]["deletion"]["disposal"].update(hits=-1)),
         "unknown-state": edited(lambda s: s["predicate"]["deletion"]["superseded"][0].update(state="gone")),
         "missing-member": edited(lambda s: s["predicate"].pop("previous")),
+        "audit-without-report": edited(lambda s: s["predicate"]["deletion"]["audit"].pop("report")),
+        "another-verdict": edited(lambda s: s["predicate"]["deletion"]["audit"].update(verdict="clean")),
+        "score-by-row": edited(lambda s: s["predicate"]["deletion"]["audit"]["scores"][0].update(per_record={"a": 1})),
         "another-role": edited(lambda s: s["predicate"]["issuer"].update(role="auditor")),
     }
 
 
 def readers() -> Mapping[str, bytes]:
     """Signed as they should be, and refused for what no schema can say."""
+    failed, turned = {"passed": False}, {"low": 0.9, "high": 0.1}
     too_much = {"claim": "The records are erased and the model is anonymous."}
     return {
         "issuer-names-another-key": edited(lambda s: s["predicate"]["issuer"].update(key_id="0" * 64)),
         "subject-twice": edited(lambda s: s["subject"].append(s["subject"][0])),
+        "forgotten-against-a-gate": edited(lambda s: s["predicate"]["deletion"]["audit"]["gates"][0].update(failed)),
+        "gate-held-unmeasured": edited(lambda s: s["predicate"]["deletion"]["audit"]["gates"][1].update(passed=True)),
+        "interval-upside-down": edited(lambda s: s["predicate"]["deletion"]["audit"]["scores"][0].update(turned)),
         "suppression-called-erased": edited(lambda s: s["predicate"]["guarantee"].update(too_much), "suppression"),
         "measured-called-anonymous": edited(lambda s: s["predicate"].update(summary="Now anonymous."), "empirical"),
     }
@@ -118,6 +128,48 @@ def checkpoint() -> bytes:
     return envelope.sign(canonical({"hash": "0" * 64, "seq": 0, "ts": NOON}), "application/json", KEY)
 
 
+def listed(*kinds: str) -> Revocations:
+    """A list that takes back the certificates of some classes, one after another."""
+    found = Revocations(revocation.KIND, ISSUER, NOON, ())
+    for kind, reason in zip(kinds, revocation.REASONS, strict=False):
+        said = issued(kind)
+        found = revocation.revoke(said, digest(sign(said, KEY)), reason, LATER, KEY, found)
+    return found
+
+
+def _list(edit: Callable[[Said], object]) -> bytes:
+    """A list that its issuer signed though it should not be."""
+    said: Said = json.loads(revocation._payload(listed("none", "certified")))
+    edit(said)
+    return envelope.sign(canonical(said), revocation.PAYLOAD, KEY)
+
+
+def revocations() -> Mapping[str, bytes]:
+    """Lists to take, and lists to refuse: `envelope` for how they are signed, `list` by the schema too, `reader` without it."""
+    good = revocation.sign(listed("none", "certified"), KEY)
+    payload = revocation._payload(listed("none", "certified"))
+    return {
+        "valid/empty": revocation.sign(listed(), KEY),
+        "valid/one": revocation.sign(listed("none"), KEY),
+        "valid/several": revocation.sign(listed("none", "certified", "empirical", "suppression"), KEY),
+        "invalid/envelope.cut": good[:-1],
+        "invalid/envelope.trailing-newline": good + b"\n",
+        "invalid/envelope.signed-by-another": envelope.sign(payload, revocation.PAYLOAD, OTHER),
+        "invalid/envelope.certificate": sign(issued(), KEY),
+        "invalid/envelope.signed-as-a-certificate": envelope.sign(payload, PAYLOAD, KEY),
+        "invalid/list.another-type": _list(lambda s: s.update(_type="https://unteach.dev/revocations/v2")),
+        "invalid/list.no-issuer": _list(lambda s: s.pop("issuer")),
+        "invalid/list.no-moment": _list(lambda s: s.pop("issued_at")),
+        "invalid/list.reason-in-free-words": _list(lambda s: s["revoked"][0].update(reason="Mira Oldfield is back")),
+        "invalid/list.certificate-by-name": _list(lambda s: s["revoked"][0].update(certificate="crt_01")),
+        "invalid/list.local-time": _list(lambda s: s["revoked"][0].update(revoked_at="2026-05-06 07:08")),
+        "invalid/list.extra-member": _list(lambda s: s["revoked"][0].update(note="x")),
+        "invalid/reader.issuer-names-another-key": _list(lambda s: s["issuer"].update(key_id="0" * 64)),
+        "invalid/reader.certificate-twice": _list(lambda s: s["revoked"].append(s["revoked"][0])),
+        "invalid/reader.revoked-after-it-was-signed": _list(lambda s: s.update(issued_at=NOON)),
+    }
+
+
 def files() -> Mapping[Path, bytes]:
     """Every vector, the public key, and the schema, by their paths."""
     kinds = {"envelope": {**envelopes(), "checkpoint": checkpoint()}, "statement": statements(), "reader": readers()}
@@ -126,6 +178,8 @@ def files() -> Mapping[Path, bytes]:
     }
     found |= {PLACE / "valid" / f"{kind}.json": sign(issued(kind), KEY) for kind in CLAIMS}
     found[PLACE / "issuer.pub"] = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    found |= {PLACE / "revocations" / f"{name}.json": data for name, data in revocations().items()}
+    found[REVOCATIONS] = (json.dumps(revocation.schema(), indent=1) + "\n").encode()
     found[SCHEMA] = (json.dumps(schema(), indent=1) + "\n").encode()
     return found
 

@@ -8,8 +8,10 @@ from unteach.cli import (
     exporting,
     looking,
     reading,
+    revoking,
     rewording,
     searching,
+    serving,
     tracing,
     verifying,
 )
@@ -27,9 +29,11 @@ __all__ = [
     "main",
     "out",
     "reading",
+    "revoking",
     "rewording",
     "say",
     "searching",
+    "serving",
     "tracing",
     "verifying",
 ]

@@ -1,8 +1,9 @@
 """The command that checks certificates and ledgers; it needs no model, no trainer and no network."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,8 @@ from unteach.service.canonical import Rejected
 from unteach.service.keys import trusted
 from unteach.service.predicate import Statement
 from unteach.service.statement import written
-from unteach.service.verify import BLOBS, Check, artefacts, chain, entry, rebuilt
+from unteach.service.told import lines
+from unteach.service.verify import BLOBS, Check, artefacts, chain, entry, rebuilt, reported, unrevoked
 from unteach.service.verify import certificate as signed
 
 
@@ -28,6 +30,8 @@ def verify(
     store: Annotated[Path | None, typer.Option(help="also look for what the certificate names in this store")] = None,
     log: Annotated[Path | None, typer.Option(metavar="STORE", help="check the ledger of a store")] = None,
     checkpoints: Annotated[Path | None, typer.Option(help="folder of signed checkpoints of that ledger")] = None,
+    report: Annotated[Path | None, typer.Option(help="the report.json that the certificate's scores are from")] = None,
+    revocations: Annotated[Path | None, typer.Option(help="its issuer's signed list of revocations")] = None,
     spot: Annotated[bool, typer.Option("--spot", help="with --store: train one stage again and compare")] = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="with --store: train every stage again and compare")
@@ -38,30 +42,30 @@ def verify(
 
     Exit code 0: everything holds. 1: something does not, and must not be trusted. 2: something you gave cannot be used.
     """
-    _complete(certificate, key, store, log, checkpoints)
+    _complete(certificate, key, log, checkpoints, {"--store": store, "--report": report, "--revocations": revocations})
     said: Statement | None = None
     checks: list[Check] = []
     if certificate is not None and key is not None:
-        said, first = _signature(certificate, key)
-        checks = [first, *(_in_store(said, store) if said is not None and store is not None else ())]
+        data = _content(certificate, "a certificate")
+        said, first = _signature(data, key, certificate.name)
+        checks.append(first)
+        if said is not None:
+            checks += _beside(said, sha256(data).hexdigest(), key, revocations, store, report)
         if said is not None and (spot or rebuild):
             checks.append(_again(said, store, spot=spot))
     if log is not None:
         checks.append(chain(log, checkpoints, trusted(key, "log") if key is not None else None))
-    holds = all(c.passed for c in checks)
-    if as_json:
-        members = json.loads(written(said)) if said is not None else None
-        found = {"verified": holds, "checks": [asdict(c) for c in checks], "certificate": members}
-        print(json.dumps(found, indent=1, ensure_ascii=False))
-    else:
-        for line in (*(_lines(said) if said is not None else ()), *map(_checked, checks)):
-            out.print(printable(line), markup=False)
-    if not holds:
+    _say(said, checks, as_json=as_json)
+    if not all(c.passed for c in checks):
         raise typer.Exit(1)
 
 
 def _complete(
-    certificate: Path | None, key: Path | None, store: Path | None, log: Path | None, checkpoints: Path | None
+    certificate: Path | None,
+    key: Path | None,
+    log: Path | None,
+    checkpoints: Path | None,
+    its: Mapping[str, Path | None],
 ) -> None:
     """Refuse what does not go together."""
     if certificate is None and log is None:
@@ -70,29 +74,41 @@ def _complete(
         raise InputError("a signature is checked with a key; give the issuer's public key with --key")
     if checkpoints is not None and log is None:
         raise InputError("checkpoints belong to a ledger; name its store with --log")
-    if store is not None and certificate is None:
-        raise InputError("--store looks for what a certificate names; name the certificate, or use --log")
+    if certificate is None and (given := [flag for flag, value in its.items() if value is not None]):
+        raise InputError(f"{given[0]} is about a certificate; name the certificate, or use --log alone")
 
 
-def _signature(path: Path, key: Path) -> tuple[Statement | None, Check]:
+def _signature(data: bytes, key: Path, name: str) -> tuple[Statement | None, Check]:
     """What a certificate says, or None where it must not be trusted."""
-    keys = trusted(key, "issuer")
     try:
-        data = path.read_bytes()
-    except OSError as refused:
-        raise InputError(f"{path}: cannot be read ({refused.strerror}); name a certificate") from None
-    try:
-        said = signed(data, keys, path.name)
+        said = signed(data, trusted(key, "issuer"), name)
     except Rejected as wrong:
         return None, Check("signature", False, str(wrong))
     issuer = said.predicate.issuer
     return said, Check("signature", True, f"{issuer.name} signed this with the key {issuer.key_id}")
 
 
-def _in_store(said: Statement, store: Path) -> tuple[Check, ...]:
-    if not store.is_dir():
-        raise InputError(f"{store}: there is no such folder; name the folder of the store")
-    return artefacts(said, store / BLOBS), entry(said, store)
+def _beside(
+    said: Statement, certificate: str, key: Path, revocations: Path | None, store: Path | None, report: Path | None
+) -> Iterator[Check]:
+    """What is looked up beside a certificate, which goes by the SHA-256 of its file."""
+    if revocations is not None:
+        listed = _content(revocations, "its issuer's list of revocations")
+        yield unrevoked(said, certificate, listed, trusted(key, "issuer"), revocations.name)
+    if store is not None:
+        if not store.is_dir():
+            raise InputError(f"{store}: there is no such folder; name the folder of the store")
+        yield artefacts(said, store / BLOBS)
+        yield entry(said, store, certificate)
+    if report is not None:
+        yield reported(said, _content(report, "a report.json"), report.name)
+
+
+def _content(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as refused:
+        raise InputError(f"{path}: cannot be read ({refused.strerror}); name {what}") from None
 
 
 def _again(said: Statement, store: Path | None, *, spot: bool) -> Check:
@@ -103,15 +119,18 @@ def _again(said: Statement, store: Path | None, *, spot: bool) -> Check:
     return rebuilt(said, lambda stages: rebuild(said, store, stages, clean=not spot), spot=spot)
 
 
-def _lines(said: Statement) -> Iterator[str]:
-    """A certificate for people."""
-    about, request = said.predicate, said.predicate.deletion.request
-    yield f"certificate {about.id}, issued {about.issued_at}"
-    yield f"request {request.id}: received {request.received_at}, in effect {request.effective_at}"
-    yield f"class: {about.guarantee.kind}. {about.summary}"
-    yield f"claim: {about.guarantee.claim or 'none'}"
-    yield from (f"not covered: {line}" for line in about.not_covered)
-    yield from (f"not tested: {line}" for line in about.deletion.not_tested)
+def _say(said: Statement | None, checks: Sequence[Check], *, as_json: bool) -> None:
+    if as_json:
+        members = json.loads(written(said)) if said is not None else None
+        found = {
+            "verified": all(c.passed for c in checks),
+            "checks": [asdict(c) for c in checks],
+            "certificate": members,
+        }
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for line in (*(lines(said) if said is not None else ()), *map(_checked, checks)):
+        out.print(printable(line), markup=False)
 
 
 def _checked(check: Check) -> str:

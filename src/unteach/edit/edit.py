@@ -182,11 +182,12 @@ def _joined(first: Mapping[str, tuple[Any, ...]], second: Mapping[str, tuple[Any
 
 def _wear_weights(edit: Edit, lm: LM, stack: ExitStack) -> None:
     parameters = lm.parameters()
+    owners = {id(p): m for m in lm.model.modules() for p in m.parameters(recurse=False)} if edit.weights else {}
     for name, chain in edit.weights.items():
         if name not in parameters:
             raise InputError(f"the model has no weight '{name}' that this edit changes; load the model it was made on")
         parameter = parameters[name]
-        module = _owner(lm.model, parameter)
+        module = owners[id(parameter)]
         linear = isinstance(module, nn.Linear) or stored_in_out(module)
         dense, low = split(chain)
         if low and not linear:
@@ -219,8 +220,3 @@ def _lay_over(module: nn.Module, term: AddOuter) -> Any:
         return output + term.scale * (args[0] @ first @ second)
 
     return module.register_forward_hook(hook)
-
-
-def _owner(model: nn.Module, parameter: nn.Parameter) -> nn.Module:
-    owns = (m for m in model.modules() if any(p is parameter for p in m.parameters(recurse=False)))
-    return next(owns)

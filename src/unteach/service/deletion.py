@@ -1,6 +1,6 @@
 """A request on its way: every state is reached in one transaction, and everything before it can be done twice.
 
-received -> closed (duplicates found) -> planned (its price) -> fenced (dead for every later build) -> swapped (a release
+received -> closed (duplicates and derived rows found) -> planned (its price) -> fenced (dead for every later build) -> swapped (a release
 that never read the rows is served) -> verified (the clean build of what is left is there, whole) -> released (it is
 served) -> shredded (what the rows fed is destroyed, and so are they) -> certified. A request that would leave nothing is refused. A killed process is followed by
 another that goes on from the state it finds.
@@ -9,25 +9,24 @@ another that goes on from the state it finds.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-from unteach.data.fold import fold
-from unteach.data.near import first_near, index
 from unteach.lm.fingerprint import digest, fingerprint
 from unteach.lm.model import LM
 from unteach.methods.exact.shards.nodes import Build, Node, laid_out, merkle, missing, named, parted
 from unteach.methods.exact.shards.shardplan import digest_of
 from unteach.methods.exact.shards.stage import LMTrainer
 from unteach.schema import InputError, Record
+from unteach.service.closing import close, gone
 from unteach.service.cost import Cost, cost
 from unteach.service.executors import Executor, Job, trained
 from unteach.service.releases import point, release
-from unteach.service.requests import ORDER, Policy, State, notes_of, policy, reach, rids_of, state_of
+from unteach.service.requests import State, Steps, notes_of, rids_of, walk
 from unteach.service.shredding import shred
 from unteach.service.store import Store, check_base, now
 
-NEAR = 0.8  # Jaccard similarity of word 3-grams
 Say = Callable[[str], None]
 
 
@@ -75,28 +74,13 @@ def train(desk: Desk) -> Cost:
 
 def advance(desk: Desk, request: str, *, until: State = "shredded") -> None:
     """Bring a request to a state, from whichever it is in."""
-    steps: Mapping[str, Callable[[Desk, str], Mapping[str, Any]]] = {
-        "closed": _close, "planned": _plan, "fenced": _fence, "swapped": _swap, "verified": _build,
-        "released": _release, "shredded": _shred,
+    steps: Steps = {
+        "closed": partial(close, desk.store), "planned": partial(_plan, desk), "fenced": lambda _: {},
+        "swapped": partial(_swap, desk), "verified": partial(_build, desk), "released": partial(_release, desk),
+        "shredded": partial(_shred, desk),
     }  # fmt: skip
     point(desk.store)
-    while ORDER.index(state_of(desk.store, request)) < ORDER.index(until):
-        wanted = ORDER[ORDER.index(state_of(desk.store, request)) + 1]
-        desk.say(f"{request}: {wanted}")
-        reach(desk.store, request, wanted, steps[wanted](desk, request))
-
-
-def closure(records: Sequence[Record], gone: Sequence[Record], policy: Policy) -> list[Record]:
-    """Other records that say the same: word for word, but for case and spaces, or nearly so."""
-    if policy == "record":
-        return []
-    chosen = {r.id for r in gone}
-    others = [r for r in records if r.id not in chosen]
-    texts = {fold(f"{r.prompt} {r.answer}") for r in gone}
-    if policy == "exact":
-        return [r for r in others if fold(f"{r.prompt} {r.answer}") in texts]
-    found = index(sorted(texts), NEAR)
-    return [r for r in others if any(True for _ in first_near(found, [fold(f"{r.prompt} {r.answer}")]))]
+    walk(desk.store, request, steps, until, desk.say)
 
 
 def complete(desk: Desk, build: Build) -> None:
@@ -110,32 +94,11 @@ def complete(desk: Desk, build: Build) -> None:
     trained(store, desk.lm, jobs, desk.executor, desk.workers, desk.say)
 
 
-def gone(desk: Desk, request: str) -> tuple[tuple[Record, ...], list[Record]]:
-    """All records, those of the request among them, and those alone; what was fenced is still sealed."""
-    rids = set(rids_of(desk.store, request))
-    owners = set(desk.store.owners(rids).values())
-    alive = {desk.store.rid(r.id): r for r in desk.store.alive()}
-    held = [o for o in owners if desk.store.vault.holds(o)]  # a killed shredding may have destroyed some
-    mine = {k: r for o in held for r in desk.store.vault.get(o) if (k := desk.store.rid(r.id)) in rids}
-    return tuple(sorted((alive | mine).values(), key=lambda r: r.id)), list(mine.values())
-
-
-def _close(desk: Desk, request: str) -> Mapping[str, Any]:
-    how = desk.store.db.execute("SELECT policy FROM requests WHERE id = ?", (request,)).fetchone()[0]
-    records, going = gone(desk, request)
-    twins = closure(records, going, policy(how))
-    if len(going) + len(twins) == len(records):
-        reach(desk.store, request, "refused", {"duplicates": len(twins)})
-        raise InputError(f"request {request} is refused: nothing would be left of the data; retire the store instead")
-    rids = sorted(desk.store.rid(r.id) for r in (*going, *twins))
-    return {"rids": rids, "duplicates": len(twins)}
-
-
 def _plan(desk: Desk, request: str) -> Mapping[str, Any]:
     left = _left(desk, request)
     build = desk.build(left)
     price = cost(desk.store, build, missing(build, desk.store))
-    before, _ = gone(desk, request)
+    before, _ = gone(desk.store, request)
     return {
         "records": price.records, "whole": price.whole, "stages": price.stages,
         "predicted": None if price.seconds is None else round(price.seconds, 3),
@@ -151,17 +114,13 @@ def _left(desk: Desk, request: str) -> tuple[Record, ...]:
 
 def _fed_by(desk: Desk, request: str) -> list[str]:
     """The stages that the rows fed, of every build that is in the store."""
-    _, going = gone(desk, request)
+    _, going = gone(desk.store, request)
     least: dict[int, int] = {}
     for place in map(desk.store.plan.place, going):
         least[place.shard] = min(place.slice, least.get(place.shard, place.slice))
     rows = desk.store.db.execute("SELECT id, shard, stage FROM nodes").fetchall()
     keep = {n.id for chain in desk.build(_left(desk, request)).values() for n in chain}
     return sorted(i for i, shard, stage in rows if stage >= least.get(shard, desk.store.plan.slices) and i not in keep)
-
-
-def _fence(_desk: Desk, _request: str) -> Mapping[str, Any]:
-    return {}
 
 
 def _swap(desk: Desk, request: str) -> Mapping[str, Any]:

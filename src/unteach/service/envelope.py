@@ -16,6 +16,8 @@ from unteach.service.keys import key_id
 
 LARGEST = 1 << 24  # bytes
 
+Keys = Mapping[str, Ed25519PublicKey]  # by their ids
+
 
 def sign(payload: bytes, kind: str, key: Ed25519PrivateKey) -> bytes:
     """The envelope of some bytes of a kind."""
@@ -23,7 +25,7 @@ def sign(payload: bytes, kind: str, key: Ed25519PrivateKey) -> bytes:
     return canonical({"payload": _text(payload), "payloadType": kind, "signatures": [signature]})
 
 
-def opened(data: bytes, kind: str, keys: Mapping[str, Ed25519PublicKey], what: str) -> tuple[bytes, str]:
+def opened(data: bytes, kind: str, keys: Keys, what: str) -> tuple[bytes, str]:
     """The bytes that were signed and the id of the key, which must be one of `keys`; else `Rejected`."""
     if len(data) > LARGEST:
         raise Rejected(f"{what} is larger than any that was ever signed; take an undamaged copy")

@@ -8,6 +8,7 @@ anew from the start; checkpoints can, which sign the head and lie in a second pl
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from json import JSONEncoder
@@ -94,6 +95,22 @@ def append(
     row = (*told, _hash(*told))
     connection.execute(f"INSERT INTO events ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
     return Event(last.seq + 1, ts, actor, kind, object, dict(body), last.hash, row[-1])
+
+
+@contextmanager
+def writing(store: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction in the database of a store, for a line that no change of the store goes with."""
+    file = store / DATABASE if store.is_dir() else store
+    if not file.is_file():
+        raise InputError(f"{store}: there is no store; name its folder or its {DATABASE}")
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=30)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
 
 
 def head(connection: sqlite3.Connection) -> Head:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from unteach.schema import Direction, GuaranteeKind, Scope
+from unteach.schema import Direction, GuaranteeKind, Scope, VerdictWord
 from unteach.service.canonical import DIGEST, MOMENT, TOKEN
 
 Digest = Annotated[str, Field(pattern=DIGEST, min_length=64, max_length=64)]
@@ -102,9 +102,8 @@ class Disposal:
 
 @dataclass(frozen=True)
 class Measured:
-    """One score of one model on one set."""
+    """One score of the audited model on one set, beside the model before and one that was trained without the rows."""
 
-    model: Line
     set: Line
     metric: Token
     value: float | None
@@ -112,13 +111,17 @@ class Measured:
     high: float | None
     n: Count
     direction: Direction
+    baseline: float | None
+    reference: float | None
 
 
 @dataclass(frozen=True)
 class Attacked:
-    """One attack on one model: what the attacker holds, what came of it, and the same without the attack."""
+    """One attack on the audited model: what the attacker holds, what came of it, and the same without the attack.
 
-    model: Line
+    `baseline` is the same attack on the model before, `reference` that on one that was trained without the rows.
+    """
+
     attack: Token
     holds: Line
     measure: Line
@@ -127,6 +130,31 @@ class Attacked:
     high: float | None
     n: Count
     before: float | None
+    baseline: float | None
+    reference: float | None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One gate of the verdict: what was compared with which threshold, and whether it held (None: not measured)."""
+
+    name: Line
+    value: float | None
+    threshold: float | None
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What an audit says of one model, by its digest, and the SHA-256 of the report that says it row by row."""
+
+    report: Digest
+    model: Digest
+    verdict: VerdictWord | None
+    scores: tuple[Measured, ...]
+    gates: tuple[Tested, ...]
+    attacks: tuple[Attacked, ...]
+    untested: tuple[Line, ...]
 
 
 @dataclass(frozen=True)
@@ -149,8 +177,7 @@ class Deletion:
     fingerprint: Mapping[Token, Line] = field(default_factory=dict)
     superseded: tuple[Superseded, ...] = ()
     disposal: Disposal | None = None
-    scores: tuple[Measured, ...] = ()
-    attacks: tuple[Attacked, ...] = ()
+    audit: Audited | None = None
     forms_tested: tuple[Line, ...] = ()
     not_tested: tuple[Line, ...] = ()
 

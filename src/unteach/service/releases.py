@@ -2,7 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from torch import Tensor
 
@@ -30,20 +31,28 @@ def release(store: Store, trainer: LMTrainer, nodes: Sequence[Node], level: str,
     """
     parts = [_weights(store.get(n.id) or {}) for n in nodes] or [_weights(trainer.train(None, ()))]
     blob = store.blobs.put(merge.mean(merge.total(parts), len(parts)))
+    edit = edit_of(store, trainer, blob, level)
+    publish(store, blob, level, [n.id for n in nodes], root, request, lambda place: save(edit, place))
+    return blob
+
+
+def publish(
+    store: Store, blob: str, level: str, made_of: Sequence[str], root: str, request: str, write: Callable[[Path], None]
+) -> None:  # fmt: skip
+    """Let a blob be served; `write` puts it into the folder of the release."""
     served = store.db.execute("SELECT number, blob, level FROM releases WHERE retired IS NULL").fetchall()
     if [s[1:] for s in served] == [(blob, level)] and _points_to(store, served[0][0]):
-        return blob
+        return
     number = 1 + (store.db.execute("SELECT MAX(number) FROM releases").fetchone()[0] or 0)
     place = folder(store.place / "releases") / f"{number:06d}"
     shutil.rmtree(place, ignore_errors=True)
-    save(edit_of(store, trainer, blob, level), place)
-    body = {"blob": blob, "level": level, "request": request, "stages": len(nodes)}
+    write(place)
+    body = {"blob": blob, "level": level, "request": request, "stages": len(made_of)}
     with store.change("released", f"release-{number}", body) as db:
         db.execute("UPDATE releases SET retired = ? WHERE retired IS NULL", (now(),))
-        row = (number, level, blob, json.dumps([n.id for n in nodes]), root, now(), None)
+        row = (number, level, blob, json.dumps(list(made_of)), root, now(), None)
         db.execute("INSERT INTO releases VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     point(store)
-    return blob
 
 
 def edit_of(store: Store, trainer: LMTrainer, blob: str, level: str) -> Edit:

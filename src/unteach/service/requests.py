@@ -1,10 +1,11 @@
 """The requests of a store: what was asked, where each stands, and what was found on its way."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from unteach.schema import InputError
+from unteach.service.lineage import Policy, meant
 from unteach.service.store import Store, now
 
 State = Literal[
@@ -13,28 +14,19 @@ State = Literal[
 ORDER: tuple[State, ...] = (
     "received", "closed", "planned", "fenced", "swapped", "verified", "released", "shredded", "certified",
 )  # fmt: skip
-Policy = Literal["record", "exact", "near"]
-POLICIES: tuple[Policy, ...] = ("record", "exact", "near")
+
+Steps = Mapping[State, Callable[[str], Mapping[str, Any]]]  # what is done to reach a state; what was found on the way
 
 
 def receive(store: Store, ids: Sequence[str], policy: Policy = "exact") -> str:
     """Take in a request for these records, and return its number; unknown ids are refused, and how many there are."""
-    known = {store.rid(r.id): r for r in store.alive()}
-    rids = [store.rid(i) for i in ids]
-    strange = len(rids) - len(set(rids) & set(known))
-    if strange or not rids:
-        raise InputError(f"{strange} of {len(rids)} ids are not in the store, or given twice; name each record once")
+    rids = [store.rid(r.id) for r in meant(store.alive(), ids)]
     (count,) = store.db.execute("SELECT COUNT(*) FROM requests").fetchone()
     request = f"R{count + 1:06d}"
     row = (request, "received", policy, now(), json.dumps(sorted(rids)), "{}")
     with store.change("received", request, {"records": len(rids), "policy": policy}) as db:
         db.execute("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?)", row)
     return request
-
-
-def policy(name: str) -> Policy:
-    """One of the policies by its name."""
-    return next(p for p in POLICIES if p == name)
 
 
 def subject_ids(store: Store, subject: str) -> list[str]:
@@ -70,6 +62,14 @@ def reach(store: Store, request: str, state: State, body: Mapping[str, Any]) -> 
             db.execute("UPDATE requests SET rids = ? WHERE id = ?", (json.dumps(rids), request))
         if state == "fenced":
             db.executemany("UPDATE records SET alive = 0 WHERE rid = ?", [(r,) for r in rids_of(store, request)])
+
+
+def walk(store: Store, request: str, steps: Steps, until: State, say: Callable[[str], None]) -> None:
+    """Bring a request to a state, from whichever it is in; a step may be done twice, and its state is reached once."""
+    while ORDER.index(state_of(store, request)) < ORDER.index(until):
+        wanted = ORDER[ORDER.index(state_of(store, request)) + 1]
+        say(f"{request}: {wanted}")
+        reach(store, request, wanted, steps[wanted](request))
 
 
 def notes_of(store: Store, request: str) -> dict[str, Any]:

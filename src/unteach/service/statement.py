@@ -7,7 +7,7 @@ a salt that is destroyed with the request; after that nobody can tell whose they
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import TypeAdapter, ValidationError
 
 from unteach.report.words import GUARANTEES
-from unteach.schema import Finding, Guarantee, GuaranteeKind, InputError, Row
+from unteach.schema import Guarantee, GuaranteeKind, InputError
 from unteach.service import envelope
 from unteach.service.canonical import Rejected, canonical, parse
+from unteach.service.evidence import contradicted
 from unteach.service.keys import key_id
-from unteach.service.predicate import Attacked, Claim, Deletion, Issuer, Measured, Predicate, Sha256, Statement, Subject
+from unteach.service.predicate import Claim, Deletion, Issuer, Predicate, Sha256, Statement, Subject
 
 PAYLOAD = "application/vnd.in-toto+json"
 PREDICATE: Literal["https://unteach.dev/deletion-certificate/v1"] = "https://unteach.dev/deletion-certificate/v1"
@@ -47,19 +48,6 @@ def commitment(salt: bytes, kind: str, content: str) -> str:
     if len(salt) < SALT:
         raise InputError(f"a salt of {len(salt)} bytes can be guessed; draw {SALT} at random")
     return hmac.new(salt, f"{kind}\0{content}".encode("utf-8", "surrogatepass"), sha256).hexdigest()
-
-
-def measured(rows: Iterable[Row]) -> tuple[Measured, ...]:
-    """The scores of a report, without what they were for single records."""
-    found = ((r.model, r.set, r.score) for r in rows)
-    return tuple(Measured(m, s, x.name, x.value, x.low, x.high, x.n, x.direction) for m, s, x in found)
-
-
-def attacked(findings: Iterable[Finding]) -> tuple[Attacked, ...]:
-    """The attacks of a report."""
-    return tuple(
-        Attacked(f.model, f.attack, f.holds, f.measure, f.value, f.low, f.high, f.n, f.before) for f in findings
-    )
 
 
 def statement(
@@ -106,6 +94,8 @@ def read(payload: bytes, what: str) -> Statement:
     claim, said = found.predicate.guarantee, found.predicate.summary
     if claim.kind not in ("exact", "certified") and TOO_MUCH.search(f"{claim.level} {claim.claim} {said}"):
         raise Rejected(f"{what} claims more than its class '{claim.kind}' allows; refuse it")
+    if (audit := found.predicate.deletion.audit) is not None and contradicted(audit):
+        raise Rejected(f"{what} says of its audit what the numbers beside it do not; refuse it")
     return found
 
 

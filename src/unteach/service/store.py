@@ -51,6 +51,8 @@ class Settings:
     school: Schooling
     weight: float = 1.0
     device: str = ""
+    learner: str = ""  # of a head, with its options; without one the base itself is trained, in shards
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,12 +5,14 @@ one after DELETE and VACUUM. So keys are files of their own, which are overwritt
 disk promises nothing about that; keep `keys/` where an overwrite reaches the medium.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from unteach.edit.checkpoint import sync
 from unteach.edit.seal import destroy, new_key, seal, unseal
@@ -53,23 +55,30 @@ class Vault:
 
     def put(self, owner: str, records: Iterable[Record]) -> None:
         """Seal all that a subject has under a new key; what was there before is destroyed after that."""
+        self.keep(owner, {"records": [asdict(r) for r in records]}, {})
+
+    def keep(self, owner: str, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """The same for anything that JSON and tensors can hold."""
         number = f"{1 + max((int(f.name) for f in self._files(owner) if f.name.isdecimal()), default=0):06d}"
         key = new_key(self.place / "keys" / owner / number)
-        header = {"owner": owner, "records": [asdict(r) for r in records]}
-        seal(folder(self.place / "data" / owner) / number, key, header, {})
+        seal(folder(self.place / "data" / owner) / number, key, {"owner": owner, **content}, tensors)
         for kind in ("data", "keys"):
             sync(self.place / kind)
         self._destroy_others(owner, number)
 
     def get(self, owner: str) -> tuple[Record, ...]:
         """A subject's records."""
+        return tuple(_record(each) for each in self.kept(owner)[0]["records"])
+
+    def kept(self, owner: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """What was sealed of an owner."""
         file = self._newest(owner)
         if file is None:
             raise InputError(f"{self.place}: the sealed records of a subject are missing; put them back from a backup")
-        header, _ = unseal(file, _read(self.place / "keys" / owner / file.name))
+        header, tensors = unseal(file, _read(self.place / "keys" / owner / file.name))
         if header["owner"] != owner:
             raise InputError(f"{file}: holds the records of another subject; put it back from a backup")
-        return tuple(_record(each) for each in header["records"])
+        return header, tensors
 
     def holds(self, owner: str) -> bool:
         """Whether there is anything of a subject."""
@@ -121,5 +130,6 @@ def _record(kept: dict[str, Any]) -> Record:
         "spans": tuple(Span(**s) for s in kept["spans"]),
         "paraphrases": tuple(kept["paraphrases"]),
         "perturbed": tuple(kept["perturbed"]),
+        "derived_from": tuple(kept.get("derived_from", ())),
     }
     return Record(**kept | whole)

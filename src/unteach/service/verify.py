@@ -9,21 +9,20 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from hashlib import file_digest
+from hashlib import file_digest, sha256
 from pathlib import Path
 from urllib.parse import quote
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from unteach.schema import InputError
-from unteach.service import envelope, ledger
+from unteach.service import envelope, ledger, revocation
 from unteach.service.canonical import Rejected
+from unteach.service.envelope import Keys
+from unteach.service.evidence import evidence
 from unteach.service.predicate import Statement
 from unteach.service.statement import PAYLOAD, read
 
 BLOBS = "blobs"  # where a store keeps its artefacts, each under its SHA-256
 
-Keys = Mapping[str, Ed25519PublicKey]
 Rebuild = Callable[[Sequence[str]], Mapping[str, str]]  # stages by id, trained again: the SHA-256 of what each made
 
 
@@ -51,15 +50,30 @@ def chain(store: Path, checkpoints: Path | None = None, keys: Keys | None = None
         return _tried("ledger", lambda: _chain(connection, checkpoints, keys or {}))
 
 
-def entry(said: Statement, store: Path) -> Check:
-    """Whether the ledger holds the line that a certificate refers to."""
+def entry(said: Statement, store: Path, certificate: str = "") -> Check:
+    """Whether the ledger holds the line that a certificate refers to, and none that takes it back.
+
+    `certificate` is the SHA-256 of its file.
+    """
     with connected(store) as connection:
-        return _tried("entry", lambda: _entry(said, connection))
+        return _tried("entry", lambda: _entry(said, connection, certificate))
+
+
+def unrevoked(said: Statement, certificate: str, listed: bytes, keys: Keys, what: str) -> Check:
+    """Whether its issuer's list of revocations leaves a certificate (the SHA-256 of its file) standing."""
+    return _tried(
+        "revocations", lambda: revocation.standing(said, certificate, revocation.read(listed, keys, what), what)
+    )
 
 
 def artefacts(said: Statement, blobs: Path) -> Check:
     """Whether what is served lies in the store as it was signed, and what was destroyed does not."""
     return _tried("artefacts", lambda: _artefacts(said, blobs))
+
+
+def reported(said: Statement, content: bytes, what: str = "the report") -> Check:
+    """Whether a report is the one that the evidence of a certificate was drawn from, and says the same."""
+    return _tried("evidence", lambda: _reported(said, content, what))
 
 
 def rebuilt(said: Statement, rebuild: Rebuild, *, spot: bool) -> Check:
@@ -99,12 +113,15 @@ def _chain(connection: sqlite3.Connection, checkpoints: Path | None, keys: Keys)
     return f"{said}; line {newest.head.seq} was signed at {newest.ts}"
 
 
-def _entry(said: Statement, connection: sqlite3.Connection) -> str:
-    wanted, request = said.predicate.deletion.log, said.predicate.deletion.request.id
+def _entry(said: Statement, connection: sqlite3.Connection, certificate: str) -> str:
+    wanted, request, found = said.predicate.deletion.log, said.predicate.deletion.request.id, False
     for event in ledger.events(connection):
-        if (event.seq, event.hash, event.object) == (wanted.seq, wanted.hash, request):
-            return f"line {event.seq} of the ledger tells of {request}"
-    raise Rejected(f"the ledger has no line {wanted.seq} as the certificate names it; it belongs to another store")
+        found = found or (event.seq, event.hash, event.object) == (wanted.seq, wanted.hash, request)
+        if (event.kind, event.object) == (revocation.EVENT, certificate):
+            raise Rejected(f"line {event.seq} of the ledger says that the certificate was revoked; do not rely on it")
+    if not found:
+        raise Rejected(f"the ledger has no line {wanted.seq} as the certificate names it; it belongs to another store")
+    return f"line {wanted.seq} of the ledger tells of {request}"
 
 
 def _artefacts(said: Statement, blobs: Path) -> str:
@@ -122,6 +139,21 @@ def _artefacts(said: Statement, blobs: Path) -> str:
         if (blobs / old.sha256).exists():
             raise Rejected(f"{old.name} was to be destroyed and is still in the store; destroy it")
     return f"{len(said.subject)} lie in the store as they were signed, {len(destroyed)} that were destroyed do not"
+
+
+def _reported(said: Statement, content: bytes, what: str) -> str:
+    audit = said.predicate.deletion.audit
+    if audit is None:
+        raise InputError("the certificate rests on no audit, so no report belongs to it; leave --report out")
+    if sha256(content).hexdigest() != audit.report:
+        raise Rejected(f"{what} is not the report that the certificate names; ask its issuer for that one")
+    if evidence(content, audit.model, what) != audit:
+        raise Rejected(
+            f"{what} says something else than the certificate that was drawn from it; refuse the certificate"
+        )
+    return (
+        f"{what} is the report that was signed, and says the same: {len(audit.scores)} scores, {len(audit.gates)} gates"
+    )
 
 
 def _rebuilt(said: Statement, rebuild: Rebuild, spot: bool) -> str:

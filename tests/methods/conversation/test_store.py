@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qdrant_client import models
 
-from unteach.data import nearness
 from unteach.data.documents import Document
+from unteach.measure import nearness
 from unteach.methods.conversation.store import changes, disk, stored, tombstones
 from unteach.methods.conversation.store.changes import about, add, build, delete
 from unteach.methods.conversation.store.chunks import chunks

@@ -11,13 +11,13 @@ from golden_edits import Golden
 
 import towns
 import worlds
-from unteach.data import nearness
 from unteach.data.facts import read_facts
-from unteach.data.nearness import index, named
 from unteach.edit import store
 from unteach.lm.fresh import fresh
 from unteach.lm.guard import Guard
 from unteach.lm.model import LM
+from unteach.measure import nearness
+from unteach.measure.nearness import index, named
 from unteach.methods.facts.grace import GRACE
 from unteach.methods.facts.ike import IKE, InContext
 from unteach.methods.facts.remembered import remembered
@@ -95,7 +95,10 @@ def test_serac_answers_in_scope_with_the_counterfactual_model(reader: LM, tmp_pa
     (guard,) = edit.guards
     assert isinstance(guard, Scoped)
     moved = replace(guard, digest="0" * 64)
-    with pytest.raises(InputError, match="not the model that the edit was made with"), replace(edit, guards=(moved,)).on(lm):
+    with (
+        pytest.raises(InputError, match="not the model that the edit was made with"),
+        replace(edit, guards=(moved,)).on(lm),
+    ):
         lm.generate(QUESTIONS[:1], 8)
     with pytest.raises(InputError, match="another tokenizer"):
         SERAC(counterfactual=str(worlds.saved(worlds.llama(), tmp_path / "other")))(lm, Request(facts=[ORVENA]))

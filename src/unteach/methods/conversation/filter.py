@@ -4,12 +4,12 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
 from unteach.data.holdback import Part, Watch, letters, phrases
-from unteach.data.nearness import index
 from unteach.data.phrasefile import phrases_in
 from unteach.data.sentences import sentences
 from unteach.data.telltale import telltales
 from unteach.lm.guard import Guard, Streaming
 from unteach.lm.model import LM
+from unteach.measure.nearness import index
 from unteach.registry import guard
 from unteach.schema import InputError, Need, Request
 

@@ -8,11 +8,11 @@ from typing import ClassVar, Literal, Self
 from unteach.data.encodings import decoded
 from unteach.data.fold import fold
 from unteach.data.holdback import letters, phrases
-from unteach.data.nearness import index
 from unteach.data.sentences import sentences
 from unteach.data.telltale import names
 from unteach.lm.guard import Guard, Session, Streaming, Turns
 from unteach.lm.model import LM
+from unteach.measure.nearness import index
 from unteach.registry import guard
 from unteach.schema import InputError, Message, Need, Request
 

@@ -5,10 +5,10 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
-from unteach.data.nearness import index
 from unteach.edit.plan import draw
 from unteach.lm.guard import Guard, Streaming, Turns, asked, asking
 from unteach.lm.model import LM
+from unteach.measure.nearness import index
 from unteach.registry import guard
 from unteach.schema import InputError, Need, Request
 

@@ -8,9 +8,9 @@ import numpy as np
 from unteach.data.facts import question
 from unteach.data.fold import fold
 from unteach.data.levenshtein import levenshtein
-from unteach.data.nearness import index
 from unteach.lm.guard import Guard, Streaming, Turns, asked, asking
 from unteach.lm.model import LM
+from unteach.measure.nearness import index
 from unteach.registry import guard
 from unteach.schema import InputError, Need, Request
 

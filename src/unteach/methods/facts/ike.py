@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from unteach.data.nearness import index, named
 from unteach.edit.edit import Edit
 from unteach.lm.guard import Guard, Streaming, Turns, asked, asking
 from unteach.lm.model import LM
+from unteach.measure.nearness import index, named
 from unteach.methods.facts.remembered import ASKED, Remembered, remembered, without
 from unteach.methods.facts.write import facts_of
 from unteach.registry import guard, method

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from unteach.data.nearness import index, named
+from unteach.measure.nearness import index, named
 from unteach.methods.facts.remembered import Remembered
 from unteach.methods.facts.spot import ESSENCE
 

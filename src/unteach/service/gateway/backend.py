@@ -31,22 +31,27 @@ class Question:
 class Piece:
     """A part of an answer as it comes; the last one says why it ended, and how many tokens were read and written.
 
-    `calls` are an upstream's tool-call deltas as they came.
+    `calls` are an upstream's tool-call deltas as they came, `beside` what else it says of a choice, which no guard reads.
     """
 
     text: str = field(default="", repr=False)
     finish: str = ""  # stop | length | tool_calls | content_filter
     calls: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
     read: int | None = None
     written: int | None = None
 
 
 class Refused(Exception):
-    """A question that a backend does not take, as an OpenAI client is told: a status, a code and one sentence."""
+    """A question that a backend does not take, as an OpenAI client is told: a status, a code and one sentence.
 
-    def __init__(self, status: int, code: str, sentence: str) -> None:
+    `param` names the field of the request that is wrong, `wait` says after how many seconds to come again.
+    """
+
+    def __init__(self, status: int, code: str, sentence: str, *, param: str = "", wait: int | None = None) -> None:
         super().__init__(sentence)
         self.status, self.code, self.sentence = status, code, sentence
+        self.param, self.wait = param, wait
 
 
 class Backend(Protocol):

@@ -5,8 +5,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from unteach.data.fold import fold, grams
-from unteach.data.nearness import index, named
 from unteach.data.wordings.vocabulary import QUESTION, VERBS
+from unteach.measure.nearness import index, named
 
 OPENING = frozenset(f"{QUESTION} {VERBS}".split())
 GOING_ON = ("continue", "complete", "finish", "go on", "carry on")

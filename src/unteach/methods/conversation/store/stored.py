@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from unteach.data import nearness
+from unteach.measure import nearness
 from unteach.methods.conversation.store import disk, tombstones
 from unteach.methods.conversation.store.chunks import Chunk, chunks
 from unteach.methods.conversation.store.index import Find, finder

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unteach.data.fold import fold
-from unteach.data.nearness import RUNS, embedded
 from unteach.data.wordings.vocabulary import FUNCTION
+from unteach.measure.nearness import RUNS, embedded
 
 Vector = NDArray[np.float32]
 WIDTH = 1024

@@ -1,0 +1,85 @@
+"""ROME and MEMIT reach what the reference reaches, on models of three shapes that know the town as a register."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from benchmarks.register import (
+    CORRECTED,
+    FORMS,
+    SCHOOL,
+    SHAPES,
+    TAUGHT,
+    corrections,
+    held_out,
+    lessons,
+    register,
+    taught,
+)
+from benchmarks.registered import GOALS, WAYS, known, reached, tried
+
+from unteach.audit.benchmarks.town import PERSONAL, Town
+
+SMALL = replace(SCHOOL, epochs=24, batch_size=32)
+
+
+def test_the_register_says_what_the_town_says() -> None:
+    town = Town(people=12, leaving=4)
+    found = register(town)
+    rows = [*town.sets()["forget"], *town.sets()["retain"]]
+    told = {(r.subject, r.id.split("/")[1]): r.answer for r in rows}
+    assert {k: PERSONAL[k[1]].answer.format(e.person, e.value) for k, e in found.items()} == told
+    assert all(form.endswith("{}") for forms in FORMS.values() for form in forms)
+    assert len(lessons(found)) == TAUGHT * len(held_out(found)) == TAUGHT * 12 * len(FORMS)
+    assert not {r.prompt for r in lessons(found)} & {r.prompt for r in held_out(found)}
+
+
+def test_new_trades_are_others_trades_and_what_lies_beside_them_is_not_corrected() -> None:
+    found = register(Town())
+    facts = corrections(found)
+    corrected = {f.subject for f in facts}
+    assert len(corrected) == len(facts) == CORRECTED
+    for fact in facts:
+        assert fact.target_new != fact.ground_truth == found[fact.subject, "trade"].value
+        assert fact.target_new in {e.value for (p, kind), e in found.items() if kind == "trade" and p not in corrected}
+        others = [p for p in fact.locality if p.kind == "others"]
+        assert not any(person in probe.prompt for probe in others for person in corrected)
+        assert len(fact.rephrasings) == len(FORMS["trade"]) - 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_facts_of_a_small_town_are_corrected_in_every_shape(shape: str, tmp_path: Path) -> None:
+    found = register(Town(people=8, leaving=2))
+    lm = taught(shape, found, tmp_path / shape, SMALL)
+    assert known(lm, lessons(found)) > 0.98  # else there is little to correct
+    facts = corrections(found, 2)
+    for way in WAYS:
+        columns = tried(lm, way, facts, lessons(found))
+        assert columns["reliability"].value == columns["written"].value == 1.0, way
+        assert columns["others"].value >= 0.8, way
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+def test_ten_people_of_the_town_are_corrected_as_well_as_by_the_reference(shape: str, tmp_path: Path) -> None:
+    found = register(Town())
+    lm = taught(shape, found, tmp_path / shape)
+    assert known(lm, held_out(found)) > 0.95
+    facts = corrections(found)
+    for way in ("rome, each alone", "memit, all at once"):
+        columns = tried(lm, way, facts, lessons(found))
+        assert columns["reliability"].n == CORRECTED
+        assert all(reached(way, shape, columns).values()), (way, columns)
+
+
+@pytest.mark.parametrize("shape", ["gpt2", "llama"])
+@pytest.mark.parametrize(("method", "run"), [("rome", "rome_mom2"), ("memit", "memit_batch10")])
+def test_the_figures_to_reach_are_those_of_the_references_runs(shared: Path, shape: str, method: str, run: str) -> None:
+    told = json.loads((shared / "golden/easyedit" / shape / run / "info.json").read_text(encoding="utf-8"))
+    after = told["metrics_summary"]["post"]
+    names = ("rephrase_acc", "locality.neighborhood_acc", "locality.same_subject_acc")
+    least, *theirs = GOALS[method][shape]
+    assert least == 0.95
+    assert theirs == pytest.approx([after[name] for name in names], abs=1e-3)
+    assert all(a >= b for a, b in zip(GOALS[method]["gpt_neox"], GOALS[method][shape], strict=True))
