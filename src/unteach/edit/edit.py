@@ -182,7 +182,8 @@ def _joined(first: Mapping[str, tuple[Any, ...]], second: Mapping[str, tuple[Any
 
 def _wear_weights(edit: Edit, lm: LM, stack: ExitStack) -> None:
     parameters = lm.parameters()
-    owners = {id(p): m for m in lm.model.modules() for p in m.parameters(recurse=False)} if edit.weights else {}
+    modules = reversed([*lm.model.modules()] if edit.weights else [])  # the first module of a tied weight is its owner
+    owners = {id(p): m for m in modules for p in m.parameters(recurse=False)}
     for name, chain in edit.weights.items():
         if name not in parameters:
             raise InputError(f"the model has no weight '{name}' that this edit changes; load the model it was made on")
