@@ -37,7 +37,7 @@ TAUGHT = 4  # forms of each fact; the fifth, another one for each, is held out
 CORRECTED, OTHERS = 10, 5
 SIZE = Size(vocabulary=1024, hidden=128, layers=4, heads=4, inner=352, positions=64)
 SCHOOL = Plan(
-    tune="full", lr=3e-3, epochs=24, batch_size=64, accumulate=1, warmup_epochs=1, decay="cosine", weight_decay=0.1
+    tune="full", lr=3e-3, epochs=36, batch_size=64, accumulate=1, warmup_epochs=1, decay="cosine", weight_decay=0.1
 )
 SHAPES: Mapping[str, Mapping[str, float]] = {
     "gpt2": {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}, "llama": {}, "gpt_neox": {},
@@ -88,13 +88,15 @@ def held_out(found: Register) -> list[Record]:
     return [Record(f"{e.person}/{e.kind}", e.asked(TAUGHT), e.value, subject=e.person) for e in found.values()]
 
 
-def corrections(found: Register, count: int = CORRECTED, *, seed: int = 0) -> tuple[Fact, ...]:
+def corrections(found: Register, count: int = CORRECTED, *, first: int = 0, seed: int = 0) -> tuple[Fact, ...]:
     """A new trade for each of some people, which somebody else has: another would be a new word, not a new fact.
 
     Beside it lie the trades of five who keep theirs, and what else is known of the same person.
     """
     people = list(dict.fromkeys(person for person, _ in found))
-    return tuple(_corrected(found, person, people[count:], seed) for person in people[:count])
+    chosen = people[first : first + count]
+    rest = [person for person in people if person not in chosen]
+    return tuple(_corrected(found, person, rest, seed) for person in chosen)
 
 
 def _corrected(found: Register, person: str, rest: Sequence[str], seed: int) -> Fact:

@@ -40,9 +40,9 @@ The town's sixty people and three hundred facts, told in lines that end in a nam
 of four layers and width 128, each fact in four of five forms. Ten people are given a new trade, which somebody else has:
 by `rome` each alone on the model as it was, by `rome` one after another, by `memit` all at once. Second moments are those
 of the lines taught; a fact is put behind nothing, since these models have never read anything before a line. `rome`
-writes into the last layer but one with `clamp=16`, `memit` into the two in the middle; all else is the default. The
-usual clamp of 4 counts in lengths of what the layer's MLP puts out: on the GPT-2 shape that is too short there, and
-reliability was 0.80.
+writes into the last layer but one with `clamp=16`, `memit` into the two in the middle; all else is the default. Layers
+and clamp were chosen on twenty other people. The usual clamp of 4 counts in lengths of what the layer's MLP puts out, which
+on the GPT-2 shape is too short there: on the first ten of the twenty reliability was 0.80, and with 8 generalisation 0.88.
 
 *Reliability* is asked in the form corrected, *written* says whether the free answer begins so, *generalisation* is over
 the three other forms taught and the one held out, *others* is agreement with the model before on the trades of five people
@@ -50,6 +50,7 @@ who keep theirs, *same person* on what else is known of the one corrected. Means
 intervals over people; where all ten agree an interval has no width. *To reach* is what EasyEdit reaches on small models of
 that shape (one fact by ROME, ten by MEMIT; of a NeoX it has none, so the greater of both), with a reliability of 0.95.
 """
+TRIED_ON = 20  # the first people, on whom layers and clamp were chosen
 BARE = ("{}",)
 RANKED_ONE = ROME(layer=2, forms=BARE, search=Search(clamp=16.0))
 WAYS: Mapping[str, tuple[Any, bool]] = {  # a method, and whether it is given each fact alone
@@ -96,7 +97,7 @@ def _told(shape: str, place: Path, seed: int) -> dict[str, Any]:
     town, school = seeded(seed)
     found = register(town)
     lm = taught(shape, found, place / f"{shape}-{seed}", school)
-    facts, keep = corrections(found, seed=seed), lessons(found)
+    facts, keep = corrections(found, first=TRIED_ON, seed=seed), lessons(found)
     ways = {way: {n: asdict(m) for n, m in tried(lm, way, facts, keep).items()} for way in WAYS}
     return {"known": asdict(Known(known(lm, keep), known(lm, held_out(found)))), "ways": ways}
 

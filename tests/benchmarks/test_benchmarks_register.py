@@ -17,7 +17,7 @@ from benchmarks.register import (
     register,
     taught,
 )
-from benchmarks.registered import GOALS, WAYS, known, reached, tried
+from benchmarks.registered import GOALS, TRIED_ON, WAYS, known, reached, tried
 
 from unteach.audit.benchmarks.town import PERSONAL, Town
 
@@ -66,7 +66,7 @@ def test_ten_people_of_the_town_are_corrected_as_well_as_by_the_reference(shape:
     found = register(Town())
     lm = taught(shape, found, tmp_path / shape)
     assert known(lm, held_out(found)) > 0.95
-    facts = corrections(found)
+    facts = corrections(found, first=TRIED_ON)
     for way in ("rome, each alone", "memit, all at once"):
         columns = tried(lm, way, facts, lessons(found))
         assert columns["reliability"].n == CORRECTED
