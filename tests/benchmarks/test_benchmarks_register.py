@@ -17,7 +17,7 @@ from benchmarks.register import (
     register,
     taught,
 )
-from benchmarks.registered import GOALS, TRIED_ON, WAYS, known, reached, tried
+from benchmarks.registered import GOALS, TRIED_ON, WAYS, known, tried
 
 from unteach.audit.benchmarks.town import PERSONAL, Town
 
@@ -69,8 +69,17 @@ def test_ten_people_of_the_town_are_corrected_as_well_as_by_the_reference(shape:
     facts = corrections(found, first=TRIED_ON)
     for way in ("rome, each alone", "memit, all at once"):
         columns = tried(lm, way, facts, lessons(found))
+        least, *theirs = GOALS[way.partition(",")[0]][shape]
         assert columns["reliability"].n == CORRECTED
-        assert all(reached(way, shape, columns).values()), (way, columns)
+        assert columns["reliability"].value >= least, way
+        assert columns["written"].value >= least, way
+        for name, goal in zip(("generalisation", "others", "same person"), theirs, strict=True):
+            high = columns[
+                name
+            ].high  # the reference's figures are of few questions: 5 rephrasings and 3 neighbours by ROME
+            assert high is not None
+            assert high >= goal - 1e-3, (way, name)
+            assert columns[name].value >= min(goal, 0.95) - 1e-3, (way, name)
 
 
 @pytest.mark.parametrize("shape", ["gpt2", "llama"])

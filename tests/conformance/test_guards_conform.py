@@ -14,7 +14,7 @@ from subjects import LABELLED, REQUEST
 import worlds
 from unteach.edit import store
 from unteach.edit.edit import Edit
-from unteach.lm.guard import Conversation, Streaming
+from unteach.lm.guard import Conversation, streams
 from unteach.lm.model import LM
 from unteach.methods.conversation.guarded import ROLES, about, fitted, settings_of
 from unteach.registry import Entry, build, entries, find
@@ -112,7 +112,7 @@ def test_what_is_missing_is_refused_by_name(llama: LM, entry: Entry) -> None:
 @pytest.mark.parametrize("entry", MADE, ids=lambda e: e.name)
 def test_a_reply_in_pieces_is_the_reply_whole(llama: LM, entry: Entry, tmp_path: Any) -> None:
     guard = made(entry, llama, tmp_path)
-    if not isinstance(guard.session(), Streaming):
+    if not streams(guard.session()):
         assert callable(guard.session().reply)
         return
 

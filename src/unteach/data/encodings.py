@@ -37,6 +37,8 @@ def decoded(text: str) -> Iterator[str]:
 def _text(octets: bytes) -> str:
     """Octets that are a text; nothing where they are none."""
     shown = octets.decode("utf-8", "replace")
+    if 10 * shown.count("\ufffd") >= len(shown):  # most of what is none, in a moment
+        return ""
     return shown if sum((c.isprintable() and c != "\ufffd") or c.isspace() for c in shown) > 0.9 * len(shown) else ""
 
 

@@ -36,12 +36,8 @@ class Symbol(NamedTuple):
     length: int = 1
 
 
-def symbols(text: str, *, ended: bool) -> Iterator[Symbol]:
-    """The symbols of a text from its beginning; one that the text's end cuts is left out, unless the text has ended."""
-    if _SIGNS.isdisjoint(text):
-        yield from (Symbol(readings(character)) for character in text)
-        return
-    place = 0
+def symbols(text: str, *, ended: bool, place: int = 0) -> Iterator[Symbol]:
+    """The symbols of a text from a place on; one that the text's end cuts is left out, unless the text has ended."""
     while place < len(text):
         if text[place] not in _SIGNS:
             yield Symbol(readings(text[place]))

@@ -12,12 +12,12 @@ has several words. Letters that stand apart are words each: where they spell a l
 counts. A phrase of `LONG` letters counts with its words run together, backwards, and rotated by 13 letters too.
 
 Where a digit or a sign is read as a letter, another letter must be itself, and come first in phrases of less than
-`SAFE` letters: 5am is no name.
+`SAFE` letters: 5am is no name. Plain words that begin like no phrase are passed over (`data.openings`).
 """
 
 import re
 from codecs import encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -25,8 +25,10 @@ from typing import NamedTuple
 from unteach.data.escapes import symbols
 from unteach.data.fold import UNSPACED
 from unteach.data.lookalikes import BREAK, EDGE, GAPS, HYPHEN, SPACE, Reading, Readings, plainly
+from unteach.data.openings import Openings, after, openings
 
 LONG, SAFE, LEAST = 6, 5, 3
+BRIEF = 16  # characters that are sooner walked than looked through
 TIGHT, JOINED, HYPHENED, BROKEN, WIDE = range(5)  # what stands between two letters; broken: a hyphen, then a new line
 PLAIN, FREE, LATE = 1, 2, 4  # letters that were themselves, read freely, read so behind one that was itself
 _BESIDE = re.compile(f"(?<=[{UNSPACED}]) | (?=[{UNSPACED}])")  # words of one character need no spaces
@@ -64,10 +66,11 @@ class Phrases:
     """Guarded phrases, made ready to be looked for."""
 
     root: Node
+    openings: Openings
 
     def watch(self) -> "Watch":
         """A text that is about to be written."""
-        return Watch(self.root)
+        return Watch(self.root, self.openings)
 
     def stand_in(self, text: str) -> bool:
         """Whether one of the phrases stands in a text."""
@@ -78,15 +81,15 @@ class Phrases:
 @lru_cache(maxsize=16)
 def phrases(texts: tuple[str, ...]) -> Phrases:
     """Phrases to be looked for; those without letters are left out."""
-    root = Node()
-    for key in dict.fromkeys(key for text in texts for key in _forms(letters(text))):
+    root, keys = Node(), dict.fromkeys(key for text in texts for key in _forms(letters(text)))
+    for key in keys:
         node = root
         for unit in key:
             if unit not in node.next:
                 node.next[unit] = Node(node.depth + (unit != SPACE), node.words + (unit == SPACE))
             node = node.next[unit]
         node.ends = True
-    return Phrases(root)
+    return Phrases(root, openings(keys))
 
 
 def letters(text: str) -> str:
@@ -109,6 +112,7 @@ class Watch:
     """
 
     root: Node
+    openings: Openings
     text: str = ""
     left: int = 0
     place: int = 0
@@ -130,9 +134,24 @@ class Watch:
         return self._leave(self.place)
 
     def _read(self, *, ended: bool) -> None:
-        for read, length in symbols(self.text[self.place - self.left :], ended=ended):
-            self._step(read, self.place + length)
-            self.place += length
+        """Read on: symbol by symbol where a phrase may begin or is under way, and past all else."""
+        at = self.place - self.left
+        places: Sequence[int] = range(at, len(self.text))
+        if len(places) > BRIEF:
+            places = [at + n for n in self.openings.places(self.text[at:], inside=not self.open)]
+        while at < len(self.text):
+            if not self.walks and (then := after(places, at, len(self.text))) > at:
+                self.open, at = not self.text[then - 1].isalpha(), then
+                self.place = self.left + at
+                continue
+            before = at
+            for read, length in symbols(self.text, ended=ended, place=at):
+                self._step(read, self.place + length)
+                self.place, at = self.place + length, at + length
+                if not self.walks:
+                    break
+            if at == before:  # the rest of a symbol has not come
+                return
 
     def _step(self, read: Readings, until: int) -> None:
         """Go on by a symbol that stands from `place` until another."""

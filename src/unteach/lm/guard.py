@@ -6,7 +6,7 @@ A guard that was worn later stands further out: it meets a question first and a 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from logging import getLogger
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeGuard
 
 from torch import Tensor
 
@@ -37,7 +37,6 @@ class Session(Protocol):
         return text
 
 
-@runtime_checkable
 class Streaming(Session, Protocol):
     """A guard that lets a reply through while it is being written."""
 
@@ -56,6 +55,11 @@ class Streaming(Session, Protocol):
 
     def reply(self, text: str) -> str:
         return self.feed(text) + self.end()
+
+
+def streams(session: Session) -> TypeGuard[Streaming]:
+    """Whether a guard need not hear a reply whole. It has to say so: to have the methods alone is not enough."""
+    return Streaming in type(session).__mro__
 
 
 class Guard(Protocol):
@@ -142,15 +146,14 @@ def talk(chain: Sequence[Opened], turns: Turns, told: Callable[[Decision], None]
         if isinstance(met, str):
             yield met
             return
-        heard = _streamed if isinstance(session, Streaming) else _whole
-        met, action = yield from heard(talk(inner, met, told), session)
+        below = talk(inner, met, told)
+        met, action = yield from (_streamed(below, session) if streams(session) else _whole(below, session))
         tell("reply", action)
     raise RuntimeError(f"the guard '{name}' asks again without end")
 
 
-def _streamed(below: Talk, session: Session) -> Generator[Turns | str, str | None, tuple[str, Action]]:
+def _streamed(below: Talk, session: Streaming) -> Generator[Turns | str, str | None, tuple[str, Action]]:
     """Let a reply through piece by piece; what is left at its end."""
-    assert isinstance(session, Streaming)
     came, left, event = "", "", next(below)
     while True:
         leaves = event

@@ -1,7 +1,6 @@
 """What is in force: whose keys there are, what each tenant gets, and what stands around every conversation."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +55,7 @@ def edit_of(tenant: Tenant, wanted: str, known: Sequence[str]) -> str:
 
 
 def rules(config: Config, place: Path, keys: Keyring | None, *, lm: LM | None, weighs: bool) -> Rules:
-    """What a configuration says, its guards fitted; `keys` stand in for its file of keys.
+    """What a configuration says, its guards fitted; `keys` stand in for its file of keys. Nobody else uses the model.
 
     Raises:
         InputError: something in it, or in a file that it names, cannot be used.
@@ -65,9 +64,6 @@ def rules(config: Config, place: Path, keys: Keyring | None, *, lm: LM | None, w
         keys = access.read(place / config.keys)
     if config.edits and not weighs:
         raise InputError("edits change a model whose weights are here; serve a model folder, or leave `edits` out")
-    with lm.lock if lm is not None else nullcontext():
-        policies = {
-            name: made(name, rule, place, lm, weighs=weighs) for name, rule in config.policies.items()
-        }  # fmt: skip
+    policies = {name: made(name, rule, place, lm, weighs=weighs) for name, rule in config.policies.items()}
     told = version(policies, keys.secret)
     return Rules(keys, policies, config.tenants, config.limits, tuple(config.edits), told)

@@ -1,6 +1,7 @@
 """A gateway as it is started: what answers, what is in force, and how it is read again."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,6 @@ from unteach.edit.edit import Edit
 from unteach.edit.store import load as load_edit
 from unteach.lm.address import is_url, parts_of, shown
 from unteach.lm.load import load
-from unteach.lm.model import LM
 from unteach.registry import name_of
 from unteach.schema import InputError
 from unteach.service.gateway import config as written
@@ -43,8 +43,8 @@ def start(
     ring, token = None, ""
     if keys is None and not asked.keys:
         ring, token = Keyring().minted(_tenant(asked), "admin")
-    backend, lm = _opened(model, asked, _place(config), upstream_key, device)
-    again = partial(_rules, config, keys, ring, lm, weighs=backend.weighs)
+    backend = _opened(model, asked, _place(config), upstream_key, device)
+    again = partial(_rules, config, keys, ring, backend)
     gateway = Gateway(backend, again(), again if config is not None or keys is not None else None)
     return Started(gateway, tuple(_said(model, gateway.rules)), token)
 
@@ -60,20 +60,22 @@ def _tenant(asked: Config) -> str:
     return next(iter(asked.tenants), ALONE)
 
 
-def _rules(config: Path | None, keys: Path | None, ring: Keyring | None, lm: LM | None, *, weighs: bool) -> Rules:
+def _rules(config: Path | None, keys: Path | None, ring: Keyring | None, backend: Backend) -> Rules:
+    """What the files say; guards are fitted to a model between two of its tokens, and its answers then go on."""
     asked = written.read(config) if config is not None else Config()
     if keys is not None:
         asked = asked.model_copy(update={"keys": str(keys.absolute())})
-    return rules(asked, _place(config), ring, lm=lm, weighs=weighs)
+    with backend.paused() if isinstance(backend, LocalBackend) else nullcontext() as lm:
+        return rules(asked, _place(config), ring, lm=lm, weighs=backend.weighs)
 
 
-def _opened(model: str, asked: Config, place: Path, key: str, device: str) -> tuple[Backend, LM | None]:
+def _opened(model: str, asked: Config, place: Path, key: str, device: str) -> Backend:
     if is_url(model):
         parts = parts_of(model)
-        return Upstream(model, parts.fragment, key), None
+        return Upstream(model, parts.fragment, key)
     lm = load(model, device=device)
     edits: Mapping[str, Edit | None] = {"": None, **{n: load_edit(place / f) for n, f in asked.edits.items()}}
-    return LocalBackend(lm, edits, name=Path(model).name), lm
+    return LocalBackend(lm, edits, name=Path(model).name)
 
 
 def _said(model: str, found: Rules) -> list[str]:
