@@ -23,6 +23,7 @@ from tempfile import TemporaryDirectory
 from aiohttp import ClientSession, TCPConnector
 
 from benchmarks.figures import Figure, circumstances, save, shown
+from benchmarks.page import placed
 from unteach.service.gateway import access
 
 PHRASES, RATE, AT_ONCE = 2000, 50, 16
@@ -77,10 +78,25 @@ def main(arguments: list[str]) -> None:
     """Measure, print and keep."""
     parser = argparse.ArgumentParser("python -m benchmarks gateway", description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"))
     chosen = parser.parse_args(arguments)
     with started() as (direct, gateway):
         found = shown(figures(direct, gateway, chosen.runs))
     print(save("gateway", found, facts=circumstances()))
+    chosen.page.write_text(placed(chosen.page.read_text(encoding="utf-8"), "\n".join(lines(found)), "gateway"))
+
+
+def lines(found: Sequence[Figure]) -> Iterator[str]:
+    """The table of the page."""
+    yield "| what | direct | through the gateway | more, or all | least to greatest | to reach | reached |"
+    yield "|---|---|---|---|---|---|---|"
+    for f in found:
+        sign, whole = ("≥" if f.at_least else "≤"), f.unit == "/s"
+        peer, ours, mid, low, high, goal = (
+            f"{v or 0:,.0f}" if whole else f"{v or 0:.2f} {f.unit}"
+            for v in (f.peer, f.ours, f.value, f.low, f.high, f.goal)
+        )
+        yield f"| {f.what} | {peer} | {ours} | {mid} | {low} to {high} | {sign} {goal} | {'yes' if f.reached else 'no'} |"
 
 
 def figures(direct: Side, gateway: Side, runs: int) -> Iterator[Figure]:

@@ -63,6 +63,18 @@ def test_there_are_enough_disguises_and_cuts() -> None:
     assert len(DISGUISES) * len(GUARDED) * 72 >= 10_000
 
 
+@given(
+    st.lists(
+        st.sampled_from([*SYLLABLES, "Or", "vena", "O", " ", "-", ". ", "\n", "4", "!", "é", "а", "&amp;", "Bell"]),
+        max_size=40,
+    )
+)
+def test_what_is_passed_over_would_have_been_found_in_nothing(parts: list[str]) -> None:
+    """A long text, in which plain words are passed over, is read as it is read character by character."""
+    text, known = "".join(parts), phrases((*GUARDED, "Bo", "Dana Melo", "nasa"))
+    assert told(known.watch(), [text]) == told(known.watch(), list(text))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_ten_thousand_cuts_of_each_disguise(disguise: str) -> None:

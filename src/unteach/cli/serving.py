@@ -77,7 +77,7 @@ def _serve(
     def listening(port: int) -> None:
         out.print(f"listening: http://{at[0]}:{port}/v1", markup=False)
 
-    asyncio.run(running.run(started.gateway, *at, listening))
+    running.run_until_told(started.gateway, *at, listening)
 
 
 def _log() -> None:

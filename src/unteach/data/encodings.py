@@ -1,8 +1,8 @@
 """What stands encoded in a text: base64, base32, hexadecimal and binary digits, codes of characters, morse."""
 
 import re
-from base64 import b32decode, b64decode
-from binascii import unhexlify
+from base64 import b32decode
+from binascii import a2b_base64, unhexlify
 from codecs import encode
 from collections.abc import Callable, Iterator, Mapping
 
@@ -11,10 +11,12 @@ MORSE = (
     ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
     "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----."
 )
+_DIGITS, _SIGNS = re.compile(r"\d\d"), re.compile(r"[.·•-][\s/|]+[.·•-]")  # without which there is none, said sooner
+_URLS = str.maketrans("-_", "+/", "\r\n")
 _LETTER = dict(zip(MORSE.split(), "abcdefghijklmnopqrstuvwxyz0123456789", strict=True))
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}(?:\r?\n[A-Za-z0-9+/_-]{2,})*={0,2}")
-_BASE32 = re.compile(r"[A-Z2-7]{8,}={0,6}", re.IGNORECASE)
-_HEX = re.compile(r"(?:(?:0x|\\x|=|%)?[0-9a-f]{2}[\s:,;]*){3,}", re.IGNORECASE)
+_BASE32 = re.compile(r"[A-Za-z2-7]{8,}={0,6}")
+_HEX = re.compile(r"(?:(?:0x|\\x|[=%])?[0-9a-fA-F]{2}[\s:,;]*){3,}")
 _BINARY = re.compile(r"(?:[01]{8}[\s,;]*){2,}")
 _CODES = re.compile(r"(?:\d{2,3}[\s,;]+){2,}\d{2,3}")
 _MORSE = re.compile(r"(?:[.·•-]{1,5}[\s/|]+){2,}[.·•-]{1,5}")
@@ -42,11 +44,15 @@ def _text(octets: bytes) -> str:
     return shown if sum((c.isprintable() and c != "\ufffd") or c.isspace() for c in shown) > 0.9 * len(shown) else ""
 
 
-def _each(pattern: re.Pattern[str], decode: Callable[[str], bytes]) -> Callable[[str], str]:
-    """Decodes all that a pattern finds in a text."""
+def _each(
+    pattern: re.Pattern[str], decode: Callable[[str], bytes], first: re.Pattern[str] | None = None
+) -> Callable[[str], str]:
+    """Decodes all that a pattern finds in a text, which holds what `first` finds too."""
 
     def within(text: str) -> str:
         found = list[str]()
+        if first is not None and not first.search(text):
+            return ""
         for match in pattern.finditer(text):
             try:
                 found.append(_text(decode(match[0])))
@@ -58,9 +64,9 @@ def _each(pattern: re.Pattern[str], decode: Callable[[str], bytes]) -> Callable[
 
 
 def _base64(written: str) -> bytes:
-    plain = re.sub(r"\s", "", written).rstrip("=").translate(str.maketrans("-_", "+/"))
+    plain = written.translate(_URLS).rstrip("=")
     plain = plain[: len(plain) - (len(plain) % 4 == 1)]
-    return b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    return a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
 
 
 def _base32(written: str) -> bytes:
@@ -90,7 +96,7 @@ DECODERS: Mapping[str, Callable[[str], str]] = {
     "base64": _each(_BASE64, _base64),
     "base32": _each(_BASE32, _base32),
     "hexadecimal digits": _each(_HEX, _hex),
-    "binary digits": _each(_BINARY, _binary),
-    "codes of characters": _each(_CODES, _codes),
-    "morse": _each(_MORSE, _morse),
+    "binary digits": _each(_BINARY, _binary, _DIGITS),
+    "codes of characters": _each(_CODES, _codes, _DIGITS),
+    "morse": _each(_MORSE, _morse, _SIGNS),
 }

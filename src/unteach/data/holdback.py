@@ -17,7 +17,7 @@ Where a digit or a sign is read as a letter, another letter must be itself, and 
 
 import re
 from codecs import encode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -136,22 +136,27 @@ class Watch:
     def _read(self, *, ended: bool) -> None:
         """Read on: symbol by symbol where a phrase may begin or is under way, and past all else."""
         at = self.place - self.left
-        places: Sequence[int] = range(at, len(self.text))
-        if len(places) > BRIEF:
-            places = [at + n for n in self.openings.places(self.text[at:], inside=not self.open)]
+        if len(self.text) - at <= BRIEF:
+            self._walk(at, ended=ended)
+            return
+        places = [at + n for n in self.openings.places(self.text[at:], inside=not self.open)]
         while at < len(self.text):
             if not self.walks and (then := after(places, at, len(self.text))) > at:
                 self.open, at = not self.text[then - 1].isalpha(), then
                 self.place = self.left + at
-                continue
-            before = at
-            for read, length in symbols(self.text, ended=ended, place=at):
-                self._step(read, self.place + length)
-                self.place, at = self.place + length, at + length
-                if not self.walks:
-                    break
-            if at == before:  # the rest of a symbol has not come
+            elif (then := self._walk(at, ended=ended, on=False)) > at:
+                at = then
+            else:  # the rest of a symbol has not come
                 return
+
+    def _walk(self, at: int, *, ended: bool, on: bool = True) -> int:
+        """Read symbols from a place in the text, `on` to its end or until no phrase is under way; where that is."""
+        for read, length in symbols(self.text, ended=ended, place=at):
+            self._step(read, self.place + length)
+            self.place, at = self.place + length, at + length
+            if not on and not self.walks:
+                break
+        return at
 
     def _step(self, read: Readings, until: int) -> None:
         """Go on by a symbol that stands from `place` until another."""

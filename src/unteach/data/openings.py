@@ -30,9 +30,10 @@ def plain(units: str) -> str:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Openings:
-    """The first letters of phrases, by their number."""
+    """The first `LETTERS` letters of phrases, and all those of shorter ones."""
 
-    known: dict[int, frozenset[str]]
+    first: frozenset[str]
+    short: tuple[str, ...]
 
     def places(self, text: str, *, inside: bool) -> Sequence[int]:
         """Where a phrase may begin, in order; `inside` says that the text begins within a word.
@@ -54,16 +55,14 @@ class Openings:
 
     def _known(self, first: str) -> bool:
         """Whether a phrase begins so; of fewer letters than `LETTERS` nobody knows how they go on."""
-        return len(first) < LETTERS or any(first[:size] in some for size, some in self.known.items())
+        return first in self.first or len(first) < LETTERS or first.startswith(self.short)
 
 
 def openings(keys: Iterable[str]) -> Openings:
     """The beginnings of phrases, given by their letters."""
-    known: dict[int, set[str]] = {}
-    for key in keys:
-        first = plain(key.replace(SPACE, ""))[:LETTERS]
-        known.setdefault(len(first), set()).add(first)
-    return Openings({size: frozenset(some) for size, some in sorted(known.items())})
+    found = {plain(key.replace(SPACE, ""))[:LETTERS] for key in keys}
+    short = {first for first in found if len(first) < LETTERS}
+    return Openings(frozenset(found - short), tuple(sorted(short)))
 
 
 def after(places: Sequence[int], at: int, otherwise: int) -> int:

@@ -15,13 +15,24 @@ from unteach.service.gateway.connections import connected
 from unteach.service.gateway.gateway import Gateway
 from unteach.service.gateway.routes import application
 
+try:
+    import uvloop as loops
+except ModuleNotFoundError:  # there is none for Windows
+    import asyncio as loops  # type: ignore[no-redef]
+
 LOG = getLogger("unteach.gateway")
 BACKLOG = 1024
 TICK = 0.02  # seconds between looks at what is still under way
 
 
-async def run(gateway: Gateway, host: str, port: int, listening: Callable[[int], object]) -> None:
+def run_until_told(gateway: Gateway, host: str, port: int, listening: Callable[[int], object]) -> None:
     """Serve until the process is told to end; `listening` hears the port."""
+    with asyncio.Runner(loop_factory=loops.new_event_loop) as runner:
+        runner.run(run(gateway, host, port, listening))
+
+
+async def run(gateway: Gateway, host: str, port: int, listening: Callable[[int], object]) -> None:
+    """The same, in a loop that is there."""
     loop, stop, tasks = asyncio.get_running_loop(), asyncio.Event(), set[asyncio.Task[None]]()
 
     def again() -> None:
