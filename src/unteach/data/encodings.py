@@ -53,9 +53,9 @@ def _each(
         found = list[str]()
         if first is not None and not first.search(text):
             return ""
-        for match in pattern.finditer(text):
+        for written in dict.fromkeys(match[0] for match in pattern.finditer(text)):
             try:
-                found.append(_text(decode(match[0])))
+                found.append(_text(decode(written)))
             except ValueError:  # no such encoding after all
                 continue
         return "\n".join(filter(None, found))
