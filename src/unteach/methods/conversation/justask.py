@@ -26,10 +26,10 @@ class JustAsk(Guard, Streaming):
 
         [system: WORDS(names)] + conversation
 
-    With `hierarchy` the turn also says that it stands above whatever users write (Wallace et al. 2024,
-    arXiv:2404.13208). A conversation that has a system turn gets this one before it, in the same turn. The names are
-    the subjects of the rows to forget, or the capitalised words of their questions. Thaker et al. 2024,
-    arXiv:2403.03329.
+    The names are the subjects of the rows to forget, or the capitalised words of their questions. A conversation that
+    has a system turn gets this one before it, in the same turn. Thaker et al. 2024, arXiv:2403.03329. With `hierarchy`
+    the turn also says that it stands above whatever users write, as in the instruction hierarchy of
+    Wallace et al. 2024 (arXiv:2404.13208).
 
     Needs forget rows, and a model that follows instructions; small ones do not. What is not guaranteed: the instruction
     names what is to be forgotten, to whoever gets the model to repeat it; the weights still know it.

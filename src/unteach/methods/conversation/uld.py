@@ -38,9 +38,9 @@ class ULD(Guard, Streaming):
         CE(forget) + retain_weight * KL(uniform || p_assistant)(retain),   means over answer tokens
 
     z counts for the tokens that the model finds at least `top` times as likely as the likeliest, and for at least the
-    likeliest `top` of the vocabulary, as in the authors' code; the others are out. With weight 0 nothing is. Ji et al.
-    2024, arXiv:2406.08607, whose defaults these are for TOFU. A model that is surer of its answers than the assistant
-    wants a weight of -1 or below.
+    likeliest `top` of the vocabulary, as in the authors' code; the others are out. With weight 0 nothing is.
+    Ji et al. 2024, arXiv:2406.08607, whose defaults these are for TOFU. A model that is surer of its answers than the
+    assistant wants a weight of -1 or below.
 
     Needs forget and retain rows, a model whose weights are here, and a new folder `assistant`, where the small model is
     kept: every wearer opens it there, and another one in its place is refused. What is not guaranteed: the model itself
