@@ -1,5 +1,6 @@
 """What every test starts from: the folder of golden numbers, and two tiny models that know twelve invented records."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -43,3 +44,10 @@ def lm(request: pytest.FixtureRequest) -> LM:
     """Each of the two tiny models in turn."""
     found: LM = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()

@@ -48,7 +48,7 @@ def test_new_trades_are_others_trades_and_what_lies_beside_them_is_not_corrected
         assert len(fact.rephrasings) == len(FORMS["trade"]) - 1
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", ["llama", *(pytest.param(s, marks=pytest.mark.slow) for s in SHAPES if s != "llama")])
 def test_facts_of_a_small_town_are_corrected_in_every_shape(shape: str, tmp_path: Path) -> None:
     found = register(Town(people=8, leaving=2))
     lm = taught(shape, found, tmp_path / shape, SMALL)

@@ -93,7 +93,7 @@ WORDS = {
     "two models": (f"{FORGET} another", "'another' is not understood; write --option VALUE"),
     "a short option": (f"{FORGET} -x 3", "'-x' is not understood; write --option VALUE"),
     "unknown method": (f"{FORGET} --method npoo", "no method 'npoo'; did you mean 'npo'"),
-    "quite another method": (f"{FORGET} --method zzz", "no method 'zzz'; there are alphaedit, altpo, anchor, baeraser, ceu, "),
+    "quite another method": (f"{FORGET} --method zzz", "no method 'zzz'; there are alphaedit, altpo, anchor, baeraser, boxed, ceu, "),
     "unknown metric": (f"{FORGET} --metrics rougel,probabilty", "no metric 'probabilty'; did you mean 'probability'"),
     "unknown retain term": (f"{FORGET} --retain-term l2", "no objective 'l2'; there are"),
     "unknown device": (f"{FORGET} --device toaster", "no usable device 'toaster'; choose --device"),

@@ -14,6 +14,7 @@ from unteach.schema import InputError, Message, Record
 
 PLAIN = "{prompt} {answer}"  # what a model without a chat template is given
 ALIKE = 0.75  # of the longest row's length: shorter ones are better off in a group of their own
+TOO_LONG = "sequence-length-is-longer-than-the-specified-maximum"  # what the library calls its warning
 ANCHORS = ("", "\n", ".", "a")  # texts to encode an answer behind
 
 
@@ -179,6 +180,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Any, template: Template, max_length: int) -> None:
         self.tokenizer, self.template, self.max_length = tokenizer, template, max_length
+        getattr(tokenizer, "deprecation_warnings", {})[TOO_LONG] = True  # what is too long is cut here, and said elsewhere
         self.chat = not template.pattern and bool(getattr(tokenizer, "chat_template", None))
         self._last: tuple[str | None, tuple[int, ...]] = None, ()
         self.appended = 0 if self.chat else self._appended()
@@ -224,7 +226,7 @@ class Encoder:
 
     def _ids(self, text: str) -> list[int]:
         """The ids of a text that goes on: a special token that ends every text would be wrong behind it."""
-        ids = list(self.tokenizer(text, add_special_tokens=not self.chat, verbose=False)["input_ids"])
+        ids = list(self.tokenizer(text, add_special_tokens=not self.chat)["input_ids"])
         return ids[: len(ids) - self.appended]
 
     def _asked(self, prompt: str, messages: Sequence[Message]) -> str:
