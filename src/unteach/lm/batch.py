@@ -180,9 +180,8 @@ class Encoder:
 
     def __init__(self, tokenizer: Any, template: Template, max_length: int) -> None:
         self.tokenizer, self.template, self.max_length = tokenizer, template, max_length
-        getattr(tokenizer, "deprecation_warnings", {})[TOO_LONG] = (
-            True  # what is too long is cut here, and said elsewhere
-        )
+        # What is too long is cut here, and said elsewhere: the library need not warn of it.
+        getattr(tokenizer, "deprecation_warnings", {})[TOO_LONG] = True
         self.chat = not template.pattern and bool(getattr(tokenizer, "chat_template", None))
         self._last: tuple[str | None, tuple[int, ...]] = None, ()
         self.appended = 0 if self.chat else self._appended()
