@@ -60,8 +60,8 @@ def test_a_deletion_leaves_what_a_clean_build_of_the_rest_makes(place: Path) -> 
         assert served == (notes["blob"], "retrain-equal")
     assert set(notes["touched"]) == set(before) - set(again)
     assert notes["trained"] == notes["records"] <= notes["whole"]
-    # Where rows lie is drawn for each store: two may lie at the beginnings of all shards.
-    assert (notes["records"] < notes["whole"]) == (len(notes["touched"]) < len(before))
+    # Where rows lie is drawn for each store: two may lie at the beginnings of all shards, and nothing is saved then.
+    assert notes["records"] == notes["whole"] or len(notes["touched"]) < len(before)
 
 
 def test_what_the_rows_fed_is_destroyed(place: Path) -> None:
