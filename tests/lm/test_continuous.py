@@ -5,8 +5,8 @@ import torch
 from transformers import MistralConfig, MistralForCausalLM
 
 import worlds
-from unteach.lm.continuous import ContinuousBatch
-from unteach.lm.generate import Reply, decoded, opened
+from unteach.lm.continuous import Reply, decoded
+from unteach.lm.generate import opened
 from unteach.lm.model import LM
 from unteach.schema import Message
 
@@ -20,7 +20,7 @@ def reply(lm: LM, prompt: str, most: int = 32) -> Reply:
 def test_answers_that_join_at_any_token_are_those_written_alone(lm: LM) -> None:
     alone = lm.generate(PROMPTS, 32)
     for every in (1, 4):
-        batch, replies, left = ContinuousBatch(lm), [reply(lm, p) for p in PROMPTS], len(PROMPTS)
+        batch, replies, left = lm.writing(), [reply(lm, p) for p in PROMPTS], len(PROMPTS)
         while left or batch.replies:
             if left:
                 batch.join([replies[len(PROMPTS) - left]])
@@ -34,7 +34,7 @@ def test_answers_of_unlike_lengths_join_one_batch(llama: LM) -> None:
     long = f"{PROMPTS[0]} {PROMPTS[1]} {PROMPTS[2]}"
     prompts = [PROMPTS[3], long, PROMPTS[4], f"{PROMPTS[5]} {PROMPTS[6]}"]
     replies = [reply(llama, p, 20) for p in prompts]
-    batch = ContinuousBatch(llama)
+    batch = llama.writing()
     batch.join(replies[:1])
     batch.step()
     batch.join(replies[1:3])
@@ -45,7 +45,7 @@ def test_answers_of_unlike_lengths_join_one_batch(llama: LM) -> None:
 
 
 def test_a_batch_that_is_never_empty_does_not_grow(llama: LM) -> None:
-    batch, widest = ContinuousBatch(llama), 0
+    batch, widest = llama.writing(), 0
     for number in range(60):
         batch.join([reply(llama, PROMPTS[number % 12], 6)])
         batch.step()
@@ -58,7 +58,7 @@ def test_a_batch_that_is_never_empty_does_not_grow(llama: LM) -> None:
 
 
 def test_an_answer_that_nobody_waits_for_leaves(llama: LM) -> None:
-    batch, replies = ContinuousBatch(llama), [reply(llama, p) for p in PROMPTS[:3]]
+    batch, replies = llama.writing(), [reply(llama, p) for p in PROMPTS[:3]]
     batch.join(replies)
     replies[1].unwanted = True
     batch.step()
@@ -74,7 +74,7 @@ def test_activation_maps_meet_each_row_where_its_prompt_ends(llama: LM) -> None:
     """A map that acts on answers alone tells rows apart by where their prompts end; joined rows keep theirs."""
     seen: list[list[int]] = []
     with llama.tap("model.layers.0", lambda _, site: seen.append(site.prompt_end.tolist())):
-        batch = ContinuousBatch(llama)
+        batch = llama.writing()
         first, second = reply(llama, PROMPTS[0]), reply(llama, f"{PROMPTS[1]} {PROMPTS[2]}")
         batch.join([first])
         batch.join([second])
@@ -90,7 +90,7 @@ def test_a_model_that_forgets_where_it_began_takes_nobody_in_while_it_writes(lla
     with torch.random.fork_rng():
         torch.manual_seed(0)
         lm = LM(MistralForCausalLM(config), llama.tokenizer)
-    batch, replies = ContinuousBatch(lm), [reply(lm, p, 12) for p in PROMPTS[:2]]
+    batch, replies = lm.writing(), [reply(lm, p, 12) for p in PROMPTS[:2]]
     assert batch.joinable
     batch.join(replies)
     assert not batch.joinable

@@ -3,20 +3,38 @@
 Yu et al. 2022, "Orca: A Distributed Serving System for Transformer-Based Generative Models", OSDI 2022.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor
-from torch.nn.functional import pad
+from torch import Tensor, nn
+from torch.nn.functional import pad as padded
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from unteach.lm.anatomy import head, trunk
-from unteach.lm.generate import Reply, choose, over
-from unteach.lm.model import LM
+from unteach.lm.batch import Encoder
+from unteach.lm.guard import Session
 from unteach.lm.trace import positions_of
+from unteach.lm.view import likeliest
+
+
+@dataclass
+class Reply:
+    """An answer while it is written: the ids it goes on from, what weighs its tokens, and how many it may still have."""
+
+    prompt: list[int]
+    sessions: Sequence[Session]
+    room: int
+    ids: list[int] = field(default_factory=list)
+    until: Sequence[str] = ()  # texts that end the answer
+    unwanted: bool = False  # nobody waits for the rest
+
+    @property
+    def given(self) -> list[int]:
+        """What the model goes on from."""
+        return self.prompt + self.ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +53,11 @@ class ContinuousBatch:
     The model must wear the same whenever answers join or go on: what it has read of them is kept as it read it.
     """
 
-    def __init__(self, lm: LM) -> None:
-        self._lm = lm
+    def __init__(
+        self, model: nn.Module, encoder: Encoder, *, pad: int, started: Callable[[Tensor], None]
+    ) -> None:  # fmt: skip
+        self._model, self._encoder, self._pad, self._started = model, encoder, pad, started
+        self._device = next(model.parameters()).device
         self._rows: Rows | None = None
 
     @property
@@ -53,11 +74,11 @@ class ContinuousBatch:
     def join(self, replies: Sequence[Reply]) -> None:
         """Take in answers: their questions are read, and each gets its first token."""
         assert self.joinable, "answers would join a batch whose model has forgotten where they began"
-        given, device = [r.given for r in replies], self._lm.device
+        given, device = [r.given for r in replies], self._device
         width = max(map(len, given))
-        ids = torch.tensor([[self._lm.pad] * (width - len(g)) + g for g in given], device=device)
+        ids = torch.tensor([[self._pad] * (width - len(g)) + g for g in given], device=device)
         real = torch.arange(width, device=device) >= width - torch.tensor([[len(g)] for g in given], device=device)
-        new = self._written(Rows(tuple(replies), ids, real, DynamicCache(config=self._lm.model.config)))
+        new = self._written(Rows(tuple(replies), ids, real, DynamicCache(config=self._model.config)))
         self._rows = joined(self._rows, new) if self._rows and new else new or self._rows
 
     @torch.no_grad()
@@ -68,8 +89,8 @@ class ContinuousBatch:
 
     def _written(self, rows: Rows) -> Rows | None:
         """The rows with a token more, without those that have ended."""
-        model, stops = self._lm.model, self._lm.encoder.stops
-        self._lm.started(torch.tensor([len(r.prompt) for r in rows.replies], device=self._lm.device))
+        model, stops = self._model, self._encoder.stops
+        self._started(torch.tensor([len(r.prompt) for r in rows.replies], device=self._device))
         positions = positions_of(rows.real)[:, -rows.ids.shape[1] :]
         out = trunk(model)(
             input_ids=rows.ids, attention_mask=rows.real.long(), position_ids=positions, past_key_values=rows.cache,
@@ -81,8 +102,8 @@ class ContinuousBatch:
                 reply.ids.append(token)
                 reply.room -= 1
         real = torch.cat([rows.real, torch.ones_like(rows.real[:, :1])], 1)
-        stay = [t not in stops and not over(self._lm.encoder, r) for r, t in zip(rows.replies, chosen, strict=True)]
-        return kept(replace(rows, ids=torch.tensor(chosen, device=self._lm.device)[:, None], real=real), stay)
+        stay = [t not in stops and not over(self._encoder, r) for r, t in zip(rows.replies, chosen, strict=True)]
+        return kept(replace(rows, ids=torch.tensor(chosen, device=self._device)[:, None], real=real), stay)
 
 
 def kept(rows: Rows, stay: Sequence[bool]) -> Rows | None:
@@ -104,10 +125,35 @@ def joined(first: Rows, second: Rows) -> Rows:
     for into, layer in zip(first.cache.layers, second.cache.layers, strict=True):
         into.keys = torch.cat([_fitted(x.keys, width - 1) for x in (into, layer)])
         into.values = torch.cat([_fitted(x.values, width - 1) for x in (into, layer)])
-    real = torch.cat([pad(rows.real, (width - rows.real.shape[1], 0)) for rows in (first, second)])
+    real = torch.cat([padded(rows.real, (width - rows.real.shape[1], 0)) for rows in (first, second)])
     return Rows(first.replies + second.replies, torch.cat([first.ids, second.ids]), real, first.cache)
 
 
 def _fitted(states: Tensor, width: int) -> Tensor:
     """States (B, H, T, D) of the last `width` tokens, with nothing before the first."""
-    return pad(states, (0, 0, width - states.shape[2], 0))
+    return padded(states, (0, 0, width - states.shape[2], 0))
+
+
+def choose(logits: Tensor, replies: Sequence[Reply]) -> list[int]:
+    """The next token of each answer: the likeliest, once what weighs its tokens has spoken."""
+    if any(r.sessions for r in replies):
+        logits = logits.clone()
+        for row, reply in zip(logits, replies, strict=True):
+            so_far = torch.tensor(reply.given, device=logits.device)
+            for session in reply.sessions:
+                row.copy_(session.logits(so_far, row))
+    chosen: list[int] = likeliest(logits).tolist()
+    return chosen
+
+
+def decoded(encoder: Encoder, ids: Sequence[int]) -> str:
+    """The text of an answer's tokens."""
+    return str(encoder.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def over(encoder: Encoder, reply: Reply) -> bool:
+    """Whether nothing follows: no room, nobody who waits, or the last token completed a text that ends the answer."""
+    if reply.unwanted or reply.room <= 0:
+        return True
+    width = 4 * max(map(len, reply.until), default=0) + 1  # a character has at most four bytes, and so tokens
+    return bool(reply.until) and any(text in decoded(encoder, reply.ids[-width:]) for text in reply.until)

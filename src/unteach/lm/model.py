@@ -15,6 +15,7 @@ from torch.func import functional_call
 
 from unteach.lm.anatomy import anatomy, blocks, head, plain_name, trunk
 from unteach.lm.batch import Batch, Encoder, Template, collate
+from unteach.lm.continuous import ContinuousBatch
 from unteach.lm.generate import extend, generate
 from unteach.lm.guard import Guard
 from unteach.lm.packed import packed_states, packs
@@ -187,6 +188,10 @@ class LM:
             return extend(self.model, self.encoder, prompts, lengths, pad=self.pad, started=self.started)
         finally:
             self._prompt_end = None
+
+    def writing(self) -> ContinuousBatch:
+        """A batch of answers that is empty, for whoever writes them a token at a time."""
+        return ContinuousBatch(self.model, self.encoder, pad=self.pad, started=self.started)
 
     @contextmanager
     def tap(self, path: str, fn: Callable[[Tensor, Site], Tensor | None]) -> Iterator[None]:

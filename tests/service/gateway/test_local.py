@@ -19,7 +19,7 @@ from local_talk import (
 )
 
 import worlds
-from unteach.lm.generate import decoded
+from unteach.lm.continuous import decoded
 from unteach.lm.model import LM
 from unteach.methods.conversation.justask import JustAsk
 from unteach.schema import InputError, Message

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from unteach.lm.batch import Encoder, Template
-from unteach.lm.generate import decoded
+from unteach.lm.continuous import decoded
 from unteach.lm.model import LM
 from unteach.service.gateway.wording import HALF, WINDOW, Wording
 

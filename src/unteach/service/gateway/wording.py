@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from unteach.lm.batch import Encoder
-from unteach.lm.generate import decoded
+from unteach.lm.continuous import decoded
 
 HALF = "\ufffd"  # what bytes decode to that are no character, or none yet
 BYTE = re.compile("<0x[0-9A-F]{2}>")  # a token of one byte: whether a run of them is characters, its end decides

@@ -57,7 +57,7 @@ class Worker(Thread):
         super().__init__(name="unteach-model", daemon=True)
         self._lm, self._rows, self._positions = lm, rows, positions
         self._encoders = {True: lm.encoder, False: Encoder(lm.tokenizer, Template("{prompt}{answer}"), lm.max_length)}
-        self._groups = {name: Group(edit, ContinuousBatch(lm)) for name, edit in edits.items()}
+        self._groups = {name: Group(edit, lm.writing()) for name, edit in edits.items()}
         self._ring = deque(self._groups.values())  # the group whose turn it was is the last
         self._changed, self._closing, self._visitors = Condition(), False, 0
 
@@ -141,7 +141,7 @@ class Worker(Thread):
             going = {id(reply) for reply in group.batch.replies}
             group.writing = [answer for answer in group.writing if answer.hear(id(answer.reply) in going)]
             if not group.writing:
-                group.batch = ContinuousBatch(self._lm)
+                group.batch = self._lm.writing()
             others = any(g.busy for g in self._ring if g is not group)
             if self._closing or self._visitors or (step >= STEPS and others):
                 return
@@ -189,7 +189,7 @@ class Worker(Thread):
         """Tell those whose answers are being written that there will be none."""
         for answer in group.writing:
             answer.say(Refused(status, code, sentence))
-        group.writing, group.batch = [], ContinuousBatch(self._lm)
+        group.writing, group.batch = [], self._lm.writing()
 
 
 def _told(failed: Exception) -> tuple[int, str, str]:
