@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from time import sleep
 from typing import Any, TypeVar, cast
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -18,11 +19,12 @@ from unteach.lm.anatomy import anatomy
 from unteach.lm.guard import Session, Streaming
 from unteach.lm.model import LM
 from unteach.schema import Message
-from unteach.service.gateway.backend import Piece, Question
+from unteach.service.gateway.backend import Piece, Question, Refused
 from unteach.service.gateway.local import LocalBackend
 
 T = TypeVar("T")
 PROMPTS = [r.prompt for r in worlds.RECORDS]
+SECRET = "the lamp of Marrow Point"
 
 
 def question(prompt: str, edit: str = "", **settings: Any) -> Question:
@@ -32,6 +34,13 @@ def question(prompt: str, edit: str = "", **settings: Any) -> Question:
 
 async def pieces(backend: LocalBackend, asked: Question, *sessions: Session) -> list[Piece]:
     return [piece async for piece in backend.write(asked, sessions)]
+
+
+async def refused(backend: LocalBackend, asked: Question) -> Refused:
+    """What a client is told of a question that is not taken."""
+    with pytest.raises(Refused) as found:
+        await pieces(backend, asked)
+    return found.value
 
 
 async def said(backend: LocalBackend, asked: Question, *sessions: Session) -> str:

@@ -47,17 +47,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def stub() -> Stub:
-    return Stub()
-
-
-@pytest.fixture(scope="module")
-def url(stub: Stub) -> Iterator[str]:
-    with stubbed(stub) as found:
-        yield found
-
-
 def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "unteach", "serve", *words]
 

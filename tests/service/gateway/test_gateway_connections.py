@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import time
-from collections.abc import Iterator
 
 import pytest
 from running import Place, opened, stubbed
@@ -66,12 +65,6 @@ async def besieged(place: Place, count: int, patience: float) -> tuple[float, fl
     for _, writer in pairs:
         writer.close()
     return took, found[int(0.99 * (len(found) - 1))]
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with stubbed(Stub()) as found:
-        yield found
 
 
 def test_half_open_connections_are_closed_in_time(url: str) -> None:

@@ -14,11 +14,6 @@ from unteach.service.gateway.upstream import Upstream
 
 
 @pytest.fixture(scope="module")
-def stub() -> Stub:
-    return Stub()
-
-
-@pytest.fixture(scope="module")
 def chained(stub: Stub) -> Iterator[dict[str, Place]]:
     """A gateway that filters, and one that blocks in front of it."""
     with (

@@ -1,28 +1,16 @@
 """What policies do with an answer, and that nothing leaves where they cannot be applied."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
-from running import REFUSAL, SECRET, Broken, Filter, Gate, Judge, Place, Swap, opened, policy, stubbed
+from running import REFUSAL, SECRET, Broken, Filter, Gate, Judge, Place, Swap, opened, policy
 from stub import PLAIN, Stub
 
 from unteach.lm.guard import Guard
 
 TELLING = f"echo {SECRET} is green"
-
-
-@pytest.fixture(scope="module")
-def stub() -> Stub:
-    return Stub()
-
-
-@pytest.fixture(scope="module")
-def url(stub: Stub) -> Iterator[str]:
-    with stubbed(stub) as found:
-        yield found
 
 
 def said(place: Place, asked: str, **fields: Any) -> tuple[str, str]:

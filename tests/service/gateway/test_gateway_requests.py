@@ -25,12 +25,6 @@ HELLO = {"model": "stub", "messages": [{"role": "user", "content": "hi"}]}
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with stubbed(Stub()) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def place(url: str) -> Iterator[Place]:
     with opened(url, policy(Filter()), body_bytes=20_000, characters=1000, tokens=100, answers=4) as found:
         yield found

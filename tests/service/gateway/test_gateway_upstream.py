@@ -13,11 +13,6 @@ from unteach.service.gateway.upstream import Upstream
 
 
 @pytest.fixture(scope="module")
-def stub() -> Stub:
-    return Stub()
-
-
-@pytest.fixture(scope="module")
 def place(stub: Stub) -> Iterator[Place]:
     with stubbed(stub) as url, opened(Upstream(url, key="upstream-key", patience=1.0), policy(Filter())) as found:
         yield found

@@ -8,11 +8,13 @@ import pytest
 import torch
 from local_talk import (
     PROMPTS,
+    SECRET,
     Counting,
     Dictating,
     alone,
     pieces,
     question,
+    refused,
     said,
     shaken,
     talked,
@@ -23,17 +25,9 @@ from unteach.lm.continuous import decoded
 from unteach.lm.model import LM
 from unteach.methods.conversation.justask import JustAsk
 from unteach.schema import InputError, Message
-from unteach.service.gateway.backend import Piece, Question, Refused
+from unteach.service.gateway.backend import Piece, Question
 from unteach.service.gateway.local import LocalBackend
 from unteach.service.gateway.pending import LENGTH, Drawing
-
-SECRET = "the lamp of Marrow Point"
-
-
-async def refused(backend: LocalBackend, asked: Question) -> Refused:
-    with pytest.raises(Refused) as found:
-        await pieces(backend, asked)
-    return found.value
 
 
 def test_answers_asked_at_once_are_those_the_model_gives_alone(lm: LM) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from local_talk import (
     PROMPTS,
+    SECRET,
     Counting,
     Failing,
     Noting,
@@ -15,6 +16,7 @@ from local_talk import (
     closing,
     pieces,
     question,
+    refused,
     said,
     shaken,
     talked,
@@ -25,17 +27,9 @@ import worlds
 from unteach.edit.edit import Edit
 from unteach.edit.maps import Shift
 from unteach.lm.model import LM
-from unteach.service.gateway.backend import Question, Refused
+from unteach.service.gateway.backend import Refused
 from unteach.service.gateway.local import LocalBackend
 from unteach.service.gateway.worker import STEPS
-
-SECRET = "the lamp of Marrow Point"
-
-
-async def refused(backend: LocalBackend, asked: Question) -> Refused:
-    with pytest.raises(Refused) as found:
-        await pieces(backend, asked)
-    return found.value
 
 
 def interleaved(lm: LM, edits: dict[str, Edit | None]) -> None:

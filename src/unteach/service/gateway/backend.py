@@ -1,10 +1,12 @@
 """What answers behind the gateway: a model whose weights are here, or another OpenAI-compatible server."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from unteach.lm.guard import Session, Turns
+from unteach.lm.model import LM
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class Backend(Protocol):
 
     def write(self, question: Question, sessions: Sequence[Session] = ()) -> AsyncIterator[Piece]:
         """The answer's pieces; `sessions` are the guards that weigh its tokens."""
+        ...
+
+    def paused(self) -> AbstractContextManager[LM | None]:
+        """Its model to oneself between two tokens, for whoever asks or measures it; None where it is elsewhere."""
         ...
 
     async def ready(self) -> bool: ...

@@ -1,7 +1,6 @@
 """A gateway as it is started: what answers, what is in force, and how it is read again."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,7 +64,7 @@ def _rules(config: Path | None, keys: Path | None, ring: Keyring | None, backend
     asked = written.read(config) if config is not None else Config()
     if keys is not None:
         asked = asked.model_copy(update={"keys": str(keys.absolute())})
-    with backend.paused() if isinstance(backend, LocalBackend) else nullcontext() as lm:
+    with backend.paused() as lm:
         return rules(asked, _place(config), ring, lm=lm, weighs=backend.weighs)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -68,6 +68,9 @@ class Upstream:
                 found = None
             self._seen = monotonic(), found
         return found is not None
+
+    def paused(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def close(self) -> None:
         if self._session is not None:
