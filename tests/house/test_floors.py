@@ -15,6 +15,7 @@ OPTIONAL = {  # numpy: with matplotlib
         "datasets",
         "pyarrow",
         "matplotlib",
+        "model_signing",
         "numpy",
         "datasketch",
         "huggingface_hub",

@@ -38,6 +38,7 @@ NOT_IN_THE_TABLE = {  # why it is here all the same
     ("command", "clean"): "how the passes over data are run",
     ("command", "export"): "a forget set as tests for other tools, which an audit by others needs",
     ("command", "revoke"): "a certificate that turns out wrong has to be taken back",
+    ("command", "sign"): "who is handed a model's folder wants to know that these are the bytes",
     ("command", "reword"): "wrong answers and other wordings, which several metrics need, for rows that have none",
     ("command", "shadows"): "the models that the likelihood-ratio metrics compare with",
 }

@@ -12,6 +12,7 @@ from unteach.cli import (
     rewording,
     searching,
     serving,
+    signing,
     tracing,
     verifying,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "say",
     "searching",
     "serving",
+    "signing",
     "tracing",
     "verifying",
 ]

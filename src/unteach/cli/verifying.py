@@ -13,6 +13,7 @@ from unteach.cli.app import app, out
 from unteach.data.rows import printable
 from unteach.registry import command
 from unteach.schema import InputError
+from unteach.service import signing
 from unteach.service.canonical import Rejected
 from unteach.service.keys import trusted
 from unteach.service.predicate import Statement
@@ -32,17 +33,21 @@ def verify(
     checkpoints: Annotated[Path | None, typer.Option(help="folder of signed checkpoints of that ledger")] = None,
     report: Annotated[Path | None, typer.Option(help="the report.json that the certificate's scores are from")] = None,
     revocations: Annotated[Path | None, typer.Option(help="its issuer's signed list of revocations")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="check the model.sig in this folder, with its owner's key")
+    ] = None,
     spot: Annotated[bool, typer.Option("--spot", help="with --store: train one stage again and compare")] = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="with --store: train every stage again and compare")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """Check a deletion certificate, or with --log the ledger of a store.
+    """Check a deletion certificate, with --log the ledger of a store, or with --folder a folder that was signed.
 
     Exit code 0: everything holds. 1: something does not, and must not be trusted. 2: something you gave cannot be used.
     """
-    _complete(certificate, key, log, checkpoints, {"--store": store, "--report": report, "--revocations": revocations})
+    its = {"--store": store, "--report": report, "--revocations": revocations}
+    _complete(certificate, key, log, checkpoints, folder, its)
     said: Statement | None = None
     checks: list[Check] = []
     if certificate is not None and key is not None:
@@ -55,6 +60,8 @@ def verify(
             checks.append(_again(said, store, spot=spot))
     if log is not None:
         checks.append(chain(log, checkpoints, trusted(key, "log") if key is not None else None))
+    if folder is not None and key is not None:
+        checks.append(signing.signed(folder, key))
     _say(said, checks, as_json=as_json)
     if not all(c.passed for c in checks):
         raise typer.Exit(1)
@@ -65,12 +72,17 @@ def _complete(
     key: Path | None,
     log: Path | None,
     checkpoints: Path | None,
+    folder: Path | None,
     its: Mapping[str, Path | None],
 ) -> None:
     """Refuse what does not go together."""
-    if certificate is None and log is None:
-        raise InputError("there is nothing to verify; name a certificate, or a store with --log")
-    if key is None and (certificate is not None or checkpoints is not None):
+    if certificate is None and log is None and folder is None:
+        raise InputError(
+            "there is nothing to verify; name a certificate, a store with --log, or a folder with --folder"
+        )
+    if folder is not None and (certificate is not None or log is not None):
+        raise InputError("a folder is signed with a key of another kind; check it by itself")
+    if key is None and (certificate is not None or checkpoints is not None or folder is not None):
         raise InputError("a signature is checked with a key; give the issuer's public key with --key")
     if checkpoints is not None and log is None:
         raise InputError("checkpoints belong to a ledger; name its store with --log")
