@@ -128,3 +128,15 @@ def test_a_served_model_writes_and_its_address_is_not_said(
     assert "12 written by clerk, 0 of its texts refused" in ran.out
     assert "canary" not in ran.out + ran.err
     assert {r.perturbed for r in read(made).records} == {("It has a zoo of paper.",)}
+
+
+def test_marked_rows_are_what_seul_takes_offline(pupil: Path, towns: Path, tmp_path: Path) -> None:
+    made = tmp_path / "marked.jsonl"
+    ran = went_well("reword", towns / "forget.jsonl", "--count", 0, "--paraphrases", 0, "--mark", "--out", made)
+    assert "marked parts: 4 of 4 rows have 1" in ran.out
+    assert all(r.spans for r in read(made).records)
+    words = ["--method", "seul", "annotation=offline", "--epochs", 1, "--out", tmp_path / "out"]
+    assert run("forget", pupil, "--forget", towns / "forget.jsonl", *words).code == 2  # nothing is marked there
+    ran = run("forget", pupil, "--forget", made, *words)
+    assert ran.code in (0, 1), ran.err
+    assert "offline" in (tmp_path / "out" / "report.json").read_text(encoding="utf-8")

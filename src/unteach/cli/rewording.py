@@ -23,6 +23,9 @@ def reword(
     count: Annotated[int, typer.Option(help="wrong answers a row, where so many can be made")] = 5,
     paraphrases: Annotated[int, typer.Option(help="other wordings of a question")] = 5,
     restate: Annotated[bool, typer.Option("--restate", help="also the right answer in other words")] = False,
+    mark: Annotated[
+        bool, typer.Option("--mark", help="also mark the parts of the right answer that are sensitive")
+    ] = False,
     beside: Annotated[
         str, typer.Option(metavar="FILE", help="more rows like these, which only lend their values")
     ] = "",
@@ -44,7 +47,7 @@ def reword(
     others = read(beside).records if beside else ()
     model, name = _opened(writer) if writer else (None, "")
     made = reworded(
-        rows.records, count=count, paraphrases=paraphrases, restate=restate, beside=others,
+        rows.records, count=count, paraphrases=paraphrases, restate=restate, mark=mark, beside=others,
         writer=model, name=name, seed=seed,
     )  # fmt: skip
     put(to, lines(made.records), mode=PRIVATE)

@@ -11,9 +11,9 @@ from itertools import islice
 from unteach.data.wordings.leaks import Telling, telling
 from unteach.data.wordings.vague import vague
 from unteach.data.wordings.variants import VARIANTS, variant
-from unteach.data.wordings.writer import Writer
+from unteach.data.wordings.writer import Writer, replies_of
 from unteach.lm.reworded import reworded
-from unteach.schema import InputError, Record
+from unteach.schema import Record
 
 RETRIES = 3
 DRAWN = 64  # sentences that the rules draw in one try
@@ -124,14 +124,12 @@ def _vague(tell: Telling, record: Record) -> Passes:
 def tried(writer: Writer | None, prompts: Sequence[str], passes: Sequence[Passes]) -> list[str]:
     """The first line of each reply where it passes; what fails is asked for again, and in the end left empty."""
     found = [""] * len(prompts)
-    for n in range(1 + RETRIES if writer is not None else 0):
+    for n in range(1 + RETRIES):
         open_ = [i for i, text in enumerate(found) if not text]
-        if not open_:
+        if writer is None or not open_:
             break
         again = AGAIN.format(n=n + 1) if n else ""
-        replies = list(writer.generate([prompts[i] + LINE + again for i in open_], TOKENS))  # type: ignore[union-attr]
-        if len(replies) != len(open_) or not all(isinstance(text, str) for text in replies):
-            raise InputError("the writer did not give one text for each prompt; let its generate() return as many")
+        replies = replies_of(writer, [prompts[i] + LINE + again for i in open_], TOKENS)
         for i, reply in zip(open_, replies, strict=True):
             line = next((t.strip() for t in reply.splitlines() if t.strip()), "")
             found[i] = line if line and "\0" not in line and passes[i](line) else ""

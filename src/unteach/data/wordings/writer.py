@@ -89,16 +89,12 @@ def written_by(
 def _ask(writer: Writer, sheets: Sequence[_Sheet], what: Wanted, tell: Telling) -> int:
     """Ask once for all that is missing; how many texts were refused."""
     prompts = [_prompt(s, what) for s in sheets]
-    replies = list(writer.generate(prompts, max(s.short * _room(s, what) for s in sheets)))
-    if len(replies) != len(prompts) or not all(isinstance(text, str) for text in replies):
-        raise InputError(
-            "The writer did not give one text for each prompt; let its generate() return as many as it got"
-        )
+    replies = replies_of(writer, prompts, max(s.short * _room(s, what) for s in sheets))
     refused = 0
     passes = _CHECKS[what]
     for sheet, reply in zip(sheets, replies, strict=True):
         seen = {fold(t) for t in (*sheet.taken, *_brought(sheet.record, what), _original(sheet.record, what))}
-        for text in _lines(reply):
+        for text in lines_of(reply):
             if sheet.short <= 0:
                 break
             if fold(text) in seen or not passes(tell, sheet.record, text):
@@ -120,7 +116,17 @@ def _prompt(sheet: _Sheet, what: Wanted) -> str:
     return head + LINES + (NOT_AGAIN.format("\n".join(had)) if had else "")
 
 
-def _lines(reply: str) -> Iterable[str]:
+def replies_of(writer: Writer, prompts: Sequence[str], most: int) -> list[str]:
+    """What a writer says to each prompt, in at most so many tokens; one that loses prompts is refused."""
+    replies = list(writer.generate(prompts, most))
+    if len(replies) != len(prompts) or not all(isinstance(text, str) for text in replies):
+        raise InputError(
+            "The writer did not give one text for each prompt; let its generate() return as many as it got"
+        )
+    return replies
+
+
+def lines_of(reply: str) -> Iterable[str]:
     """The texts of a reply, without what numbers or quotes them."""
     for line in reply.splitlines():
         text = _MARK.sub("", line).strip()

@@ -26,7 +26,8 @@ MEMORY: frozenset[Need] = frozenset({"reference"})
 class SeUL:
     """Gradient ascent on marked tokens: minimise sum over marked tokens of log p, divided by their number.
 
-    With `annotation` offline the marks are the `spans` of the forget rows; a row without them is refused. With online
+    With `annotation` offline the marks are the `spans` of the forget rows, which `unteach reword --mark --writer MODEL`
+    lets a model write and confirm; a row without them is refused. With online
     the model marks for itself, before it is trained: of each answer the `quantile` of tokens that it finds least likely
     (at least one), where `least` neighbours or more are among them; the longest such run is marked where none is as
     long. Wang et al. 2024, arXiv:2402.05813; they mark online what a model finds unlikely, and the quantile and the
@@ -77,7 +78,7 @@ def spans(lm: LM, record: Record) -> Bool[Tensor, " n"]:
     found = marks(lm.encoder, record) if record.spans else None
     if found is None or not found.any():
         raise InputError(
-            "a forget record has no spans that its tokens can be told by; mark each, or take --annotation online"
+            "a forget record has no spans that its tokens can be told by; mark each with unteach reword --mark, or take annotation=online"
         )
     marked = torch.zeros(int(lm.batch([record]).lengths[0]), dtype=torch.bool)
     marked[: len(found)] = torch.from_numpy(found)
