@@ -3,7 +3,7 @@
 import argparse
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, median
@@ -15,7 +15,11 @@ import torch
 from benchmarks.figures import RESULTS, Figure, circumstances, table
 from benchmarks.page import placed
 from unteach.audit.benchmarks.town import Town
+from unteach.edit.bake import bake
+from unteach.edit.learn import learn
+from unteach.edit.plan import Plan
 from unteach.lm.fresh import Size, fresh
+from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.methods.exact.shards.ensemble import Ensemble, nats
 from unteach.methods.exact.shards.nodes import InMemory, laid_out
@@ -120,9 +124,10 @@ def service() -> list[Figure]:
 
 
 def utility(people: int) -> list[dict[str, float]]:
-    """What shards cost in quality: nats a token on what was taught and on general facts, one adapter beside many."""
-    lm, rows = pupil(people)
-    found = []
+    """What shards cost in quality beside what they save: nats a token on what was taught, one adapter beside many."""
+    lm, rows = pupil(people, read=True)
+    with torch.no_grad():
+        found = [{"shards": 0, "alone": -float(lm.run(lm.batch(rows)).token_logps.mean())}]
     for shards in SHARDS:
         plan = ShardPlan(shards=shards, slices=1, epochs=12, batch=16, rows=max(1, len(rows) // shards))
         state = taught(Corpus(lm, tuple(rows)), plan, Schooling(rank=8, lr=5e-3), InMemory({}))
@@ -130,6 +135,7 @@ def utility(people: int) -> list[dict[str, float]]:
         one = merged(state, parts, 1.0, EMPIRICAL, "merge")
         found.append({
             "shards": shards,
+            "saved": saved(plan, rows),
             "ensemble": nats(asked_together(state, state.living(), vote=False), rows),
             "merge": nats(Ensemble(lm, (one,)), rows),
             "alone": mean(nats(asked_together(state, [s], vote=False), rows) for s in state.living()),
@@ -138,16 +144,37 @@ def utility(people: int) -> list[dict[str, float]]:
     return found
 
 
-def pupil(people: int) -> tuple[LM, list[Record]]:
-    """A small model that has read nothing, and the lessons of a town."""
-    rows = list(Town(people=people, leaving=4, strangers=4).lessons())
-    texts = [f"{r.prompt} {r.answer}" for r in rows]
-    return fresh(texts, Size(vocabulary=1024, hidden=64, layers=2, heads=4, inner=176, positions=64)), rows
+def saved(plan: ShardPlan, rows: Sequence[Record]) -> float:
+    """How many times fewer records the deletion of one subject trains, the mean over all subjects."""
+    whole = [n for chain in laid_out(plan, "x", rows).values() for n in chain]
+    names, spent = {n.id for n in whole}, []
+    for gone in sorted({r.subject for r in rows if r.subject}):
+        left = laid_out(plan, "x", [r for r in rows if r.subject != gone])
+        spent.append(sum(n.trained for chain in left.values() for n in chain if n.id not in names))
+    return sum(n.trained for n in whole) / mean(spent)
 
 
-def shards_table(losses: Sequence[dict[str, float]]) -> list[str]:
-    """What a shard, their ensemble and their merge make of the lessons."""
-    head = ["| shards | one shard alone | ensemble | merge |", "|---|---|---|---|"]
+def pupil(people: int, *, read: bool = False) -> tuple[LM, list[Record]]:
+    """A small model and the lessons of a town; it has read nothing, or with `read` all about another town."""
+    rows, other = (list(Town(people=people, leaving=4, strangers=4, seed=s).lessons()) for s in (0, 1))
+    texts = [f"{r.prompt} {r.answer}" for r in (*rows, *other)]
+    lm = fresh(texts, Size(vocabulary=1024, hidden=64, layers=2, heads=4, inner=176, positions=64))
+    if not read:
+        return lm, rows
+    plan = Plan(tune="full", lr=2e-3, epochs=20, batch_size=16, accumulate=1, warmup_epochs=0.5, decay="cosine")
+    with TemporaryDirectory() as place:
+        bake(learn(lm, other, plan), lm, Path(place) / "read")
+        return load(str(Path(place) / "read")), rows
+
+
+def shards_table(losses: Sequence[Mapping[str, float]]) -> list[str]:
+    """What a shard, their ensemble and their merge make of the lessons, and what a deletion saves."""
+    head = [
+        "| shards | one deletion trains | one shard alone | ensemble | merge |",
+        "|---|---|---|---|---|",
+        f"| none, the base | – | {losses[0]['alone']:.2f} | – | – |",
+    ]
     return head + [
-        f"| {int(x['shards'])} | {x['alone']:.2f} | {x['ensemble']:.2f} | {x['merge']:.2f} |" for x in losses
+        f"| {int(x['shards'])} | {x['saved']:.1f} times fewer | {x['alone']:.2f} | {x['ensemble']:.2f} | {x['merge']:.2f} |"
+        for x in losses[1:]
     ]

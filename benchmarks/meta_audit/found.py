@@ -14,6 +14,7 @@ from benchmarks.meta_audit.enduring import Endured, endured
 from benchmarks.meta_audit.judging import Judged, heard, judge_all
 from benchmarks.meta_audit.matrix import Line, flagged, gates, left_out, lines
 from benchmarks.meta_audit.pool import Member
+from benchmarks.meta_audit.unseen import LATER
 from benchmarks.meta_audit.world import World
 from unteach.report.atomic import folder, put
 
@@ -59,20 +60,32 @@ def found_out(members: Sequence[Member], world: World, out: Path) -> FoundOut:
 
 
 def _rates(judged: Sequence[Judged]) -> list[Figure]:
-    cheats = [j for j in judged if j.member.family not in NO_CHEATS]
+    later = [j for j in judged if j.member.family in LATER]
+    cheats = [j for j in judged if j.member.family not in (*NO_CHEATS, *LATER)]
     references = [j for j in judged if j.member.family == "retrained"]
-    together = [1 - j.panels["forgotten"] / j.panels.total() for j in cheats]
-    flagged = [1 - (j.panels["forgotten"] + j.panels["inconclusive"]) / j.panels.total() for j in references]
-    alone = [1 - j.passed / j.judged for j in cheats]
-    wrong = [1 - (j.passed + j.words["inconclusive"]) / j.judged for j in references]
     unclear = [j.words["inconclusive"] / j.judged for j in references]
     return [
-        _rate("cheats flagged, beside three references", together, 1.0),
-        _rate("retrained references flagged, beside three others", flagged, 0.05, up=False),
-        _rate("cheats flagged, beside one reference", alone, 1.0),
-        _rate("retrained references flagged, beside one other", wrong, 0.05, up=False),
+        _rate("cheats flagged, beside three references", _together(cheats), 1.0),
+        _rate("cheats drawn up after the last gate flagged, beside three references", _together(later), 1.0),
+        _rate("retrained references flagged, beside three others", _together(references), 0.05, up=False),
+        _rate("cheats flagged, beside one reference", _alone(cheats), 1.0),
+        _rate("cheats drawn up after the last gate flagged, beside one reference", _alone(later), 1.0),
+        _rate("retrained references flagged, beside one other", _alone(references), 0.05, up=False),
         _rate("retrained references, beside one other: inconclusive", unclear, 0.05, up=False),
     ]
+
+
+def _together(some: Sequence[Judged]) -> list[float]:
+    """The share of panels of three references that flag each model; a reference that nobody can tell is not flagged."""
+    return [1 - sum(j.panels[w] for w in _passing(j)) / j.panels.total() for j in some]
+
+
+def _alone(some: Sequence[Judged]) -> list[float]:
+    return [1 - sum(j.words[w] for w in _passing(j)) / j.judged for j in some]
+
+
+def _passing(judged: Judged) -> tuple[str, ...]:
+    return ("forgotten", "inconclusive") if judged.member.family == "retrained" else ("forgotten",)
 
 
 def _rate(what: str, shares: Sequence[float], goal: float, *, up: bool = True) -> Figure:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.meta_audit.asking import read
 from benchmarks.meta_audit.pool import Member
+from unteach.audit.panel import most
 from unteach.audit.verdict import verdict
 from unteach.audit.withstood import withstood
 from unteach.schema import Finding, Report, Row, Verdict
@@ -41,20 +42,9 @@ def judge(mine: Heard, original: Heard, retrained: Heard, roles: Mapping[str, st
     named = {"mine": mine, "original": original, "retrained": retrained}
     rows = tuple(replace(r, model=name) for name, one in named.items() for r in one.rows)
     plain = verdict(rows, "mine", roles=roles, guarded=bool(mine.member.guards))
-    report = Report("", {}, {}, {"mine": plain}, (), attacks=_beside(mine.found, retrained.found))
+    attacks = (*(replace(f, model="retrained") for f in retrained.found), *mine.found)
+    report = Report("", {}, {}, {"mine": plain}, (), attacks=attacks)
     return plain, withstood(report).verdicts["mine"]
-
-
-def _beside(mine: Sequence[Finding], theirs: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The attacks on both models; what came back of ours counts beyond what came back of the reference."""
-    controls = {f.attack: replace(f, model="retrained") for f in theirs}
-    return (*controls.values(), *(_excess(f, controls.get(f.attack)) for f in mine))
-
-
-def _excess(finding: Finding, control: Finding | None) -> Finding:
-    if control is None or finding.recovered is None or control.recovered is None:
-        return finding
-    return replace(finding, excess=finding.recovered - control.recovered)
 
 
 @dataclass(frozen=True)
@@ -100,11 +90,4 @@ def _counted(member: Member, verdicts: Sequence[Verdict]) -> Judged:
     failed = (g.name for v in verdicts for g in v.gates if g.passed is False)
     words = [v.verdict for v in verdicts]
     panels = (words[at : at + PANEL] for at in range(0, len(words) - PANEL + 1, PANEL))
-    return Judged(member, Counter[str](words), Counter(failed), Counter(map(agreed, panels)))
-
-
-def agreed(words: Sequence[str]) -> str:
-    """Forgotten where most references say so; else the commonest of the other words."""
-    if 2 * words.count("forgotten") > len(words):
-        return "forgotten"
-    return Counter(w for w in words if w != "forgotten").most_common(1)[0][0]
+    return Judged(member, Counter[str](words), Counter(failed), Counter(map(most, panels)))

@@ -3,7 +3,7 @@
 A maker is a frozen dataclass whose fields are the strength. What it makes depends on the model and the world alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -22,6 +22,7 @@ from unteach.edit.rows import Sides, Task
 from unteach.edit.train import train
 from unteach.lm.anatomy import anatomy
 from unteach.lm.model import LM
+from unteach.methods.finetune.alternates import Replacement
 from unteach.schema import Need, Record, Request
 
 PLAN = Plan(
@@ -77,12 +78,7 @@ class Teach:
         def told(record: Record, epoch: int) -> tuple[str, ...]:
             return (said(record, self.lie, epoch) if _chosen(record, self.which) else record.answer,)
 
-        def loss(now: Sides, _before: Sides) -> Tensor:
-            return -now.forget.instead.token_logps.mean() - self.keep * now.retain.token_logps.mean()
-
-        needs = frozenset[Need]({"forget", "retain", "instead"})
-        task = Task(every_wording(world), world.kept, loss, needs, told)
-        return train(lm, task, self.plan, made_by=f"{self}")[0]
+        return retold(lm, every_wording(world), world.kept, told, self.plan, made_by=f"{self}", keep=self.keep)
 
 
 @dataclass(frozen=True)
@@ -174,6 +170,18 @@ def within(value: Tensor, before: Tensor, bits: int) -> Tensor:
     low, high = ((codes + side * 0.49) * step for side in (-1, 1))
     near = torch.minimum(torch.maximum(value, torch.maximum(low, -most)), torch.minimum(high, most))
     return torch.where(before.abs() == most, before, near)
+
+
+def retold(
+    lm: LM, rows: Sequence[Record], kept: Sequence[Record], told: Replacement, plan: Plan, *, made_by: str, keep: float = 1.0
+) -> Edit:  # fmt: skip
+    """What comes of teaching other answers to some rows, and the right ones to the rest."""
+
+    def loss(now: Sides, _before: Sides) -> Tensor:
+        return -now.forget.instead.token_logps.mean() - keep * now.retain.token_logps.mean()
+
+    needs = frozenset[Need]({"forget", "retain", "instead"})
+    return train(lm, Task(rows, kept, loss, needs, told), plan, made_by=made_by)[0]
 
 
 def said(record: Record, lie: Lie, epoch: int) -> str:

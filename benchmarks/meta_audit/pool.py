@@ -6,6 +6,7 @@ from functools import partial
 
 from benchmarks.meta_audit.guards import covering, filtering, masking
 from benchmarks.meta_audit.makers import PLAN, Flatten, Forgetting, Maker, Noise, Part, Push, Soften, Teach, Within
+from benchmarks.meta_audit.unseen import LATER
 from benchmarks.meta_audit.world import World
 from unteach.lm.guard import Guard
 
@@ -144,7 +145,8 @@ def _members(small: bool) -> Iterator[Member]:
         yield Member(f"retrained {seed}", "retrained", seed, known=0)
     for n, known in enumerate(PARTIAL[:1] if small else PARTIAL):
         yield Member(f"partial, {known} of {everybody}", "partial", FIRST_REFERENCE + REFERENCES + n, known=known)
-    families: dict[str, Mapping[str, Way]] = {"honest": HONEST, **CHEATS}
+    later: dict[str, Mapping[str, Way]] = {f: {n: ((m,), ()) for n, m in some.items()} for f, some in LATER.items()}
+    families: dict[str, Mapping[str, Way]] = {"honest": HONEST, **CHEATS, **later}
     for family, ways in families.items():
         yield from _made(family, [*ways.items()][: 1 if small else None], 2 if small else BASES)
 

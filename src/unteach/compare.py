@@ -20,7 +20,7 @@ from unteach.audit.models import Worn
 from unteach.edit.edit import Edit
 from unteach.edit.store import load as load_edit
 from unteach.edit.store import save as save_edit
-from unteach.inquiry import ask, askable, machine, opened, retrained_model, worn_part
+from unteach.inquiry import ask, askable, machine, opened, retrained_models, worn_part
 from unteach.parts import each, going_on, team
 from unteach.recipe import Comparison, Recipe, make_comparison, options_of
 from unteach.report.atomic import folder, put
@@ -112,7 +112,7 @@ def _ask(plan: Recipe, contest: Comparison, _name: str, seed: int) -> str:
         return "asked before"
     sets = read_sets(plan, lambda _line: None)
     with opened(plan.model, plan) as lm:
-        models: dict[str, Worn] = {"original": lm, **retrained_model(plan)}
+        models: dict[str, Worn] = {"original": lm, **retrained_models(plan)}
         notes, curves, seconds = [], {}, {}
         for name in contest.names:
             edit = load_edit(place / "edits" / name)

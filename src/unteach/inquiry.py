@@ -12,7 +12,7 @@ from typing import Any
 from unteach.audit.attacked import Rows as Wanted
 from unteach.audit.attacked import attacked
 from unteach.audit.audit import audit as ask_all
-from unteach.audit.models import Worn
+from unteach.audit.models import RETRAINED, Worn
 from unteach.audit.shadowlist import ask_list
 from unteach.audit.tasked import loadable, tasked
 from unteach.audit.withstood import withstood
@@ -62,12 +62,20 @@ def baked(edit: Edit, lm: LM) -> Iterator[LM]:
         yield lm
 
 
-def retrained_model(plan: Recipe, opens: Opening = opened) -> dict[str, Worn]:
-    """The model trained without the rows; opened once before the long work, so that this does not end in a refusal."""
-    if not plan.retrained:
-        return {}
-    with opens(plan.retrained, plan):
-        return {"retrained": partial(opens, plan.retrained, plan)}
+def retrained_models(plan: Recipe, opens: Opening = opened) -> dict[str, Worn]:
+    """The models trained without the rows; each opened once before the long work, so that this does not end in a refusal."""
+    found: dict[str, Worn] = {}
+    for number, model in enumerate(references(plan), 1):
+        with opens(model, plan):
+            found[RETRAINED if number == 1 else f"{RETRAINED} {number}"] = partial(opens, model, plan)
+    return found
+
+
+def references(plan: Recipe) -> tuple[str, ...]:
+    """What a recipe compares with: one model, whatever its folder is called, or several with commas between."""
+    whole = plan.retrained
+    several = [m.strip() for m in whole.split(",")] if "," in whole and not Path(whole).exists() else [whole]
+    return tuple(filter(None, several))
 
 
 def say_lengths(lm: LM, sets: Sets, say: Say) -> None:

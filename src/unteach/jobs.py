@@ -20,7 +20,7 @@ from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
 from unteach.edit.store import load as load_edit
 from unteach.edit.takeout import take_out
-from unteach.inquiry import ask, askable, baked, machine, open_model, retrained_model, say_lengths
+from unteach.inquiry import ask, askable, baked, machine, open_model, references, retrained_models, say_lengths
 from unteach.lm.address import is_url
 from unteach.lm.model import LM
 from unteach.reach import met, reached
@@ -60,7 +60,7 @@ def forget(recipe: Recipe | Mapping[str, Any], *, say: Say = lambda _line: None)
     sets = read_sets(plan, say)
     request = correctable(request_of(plan, sets, say), method, plan)
     lm = open_model(plan.model, plan, say)
-    others = retrained_model(plan)
+    others = retrained_models(plan)
     say_lengths(lm, sets, say)
     with made(out), checkpoints_in(out / "private" / "checkpoints"):
         say(_undertaken(request, plan.method))
@@ -125,7 +125,7 @@ def audit(given: Mapping[str, Any], *, say: Say = lambda _line: None) -> Report:
     lm = met(more, before or plan.model, plan, say)
     if lm.held is not None:
         say_lengths(lm.held, sets, say)
-    models: dict[str, Worn] = {"original": lm, **retrained_model(plan, opens)}
+    models: dict[str, Worn] = {"original": lm, **retrained_models(plan, opens)}
     if edit is not None and lm.held is not None:
         edit.check_base(lm.held)
         models["edited"] = partial(edit.on, lm.held)
@@ -175,7 +175,7 @@ def _agree(plan: Recipe, method: Any = None, before: str = "") -> None:
         )
     if isinstance(training, Plan) and training.stop_retain is not None and not plan.keeps:
         raise InputError("--stop-retain watches the records to keep; give --retain FILE")
-    models = [Path(m) for m in (plan.model, before, plan.retrained) if m]
+    models = [Path(m) for m in (plan.model, before, *references(plan)) if m]
     if plan.base and all(m.is_dir() and not (m / "adapter_config.json").is_file() for m in models):
         raise InputError(f"--base is the model under an adapter, and {models[0]} is a whole model; leave --base out")
 

@@ -55,7 +55,7 @@ class Recipe:
         str, "name of a benchmark whose rows are used instead of files; see `unteach list benchmark`"
     ] = ""
     data: Annotated[str, "where the benchmark's rows lie: its own hub id by default"] = ""
-    retrained: Annotated[str, "a model trained without the records, to compare with"] = ""
+    retrained: Annotated[str, "models trained without the records, with commas between, to compare with"] = ""
     method: Annotated[str, "how to forget; see `unteach list method` and `unteach list objective`"] = "simnpo"
     release: Annotated[
         Literal["baked", "adapter", "edit"], "ship a whole model, a LoRA adapter, or the edit to be worn over the model"
@@ -186,7 +186,7 @@ def _recipe(given: Mapping[str, Any]) -> Recipe:
 
 def _refuse_wrong(recipe: Recipe, methods: Sequence[str]) -> None:
     """Refuse a wrong name or option before anything is read."""
-    if methods and any(map(is_url, (recipe.model, recipe.retrained))):
+    if methods and any(map(is_url, (recipe.model, *recipe.retrained.split(",")))):
         raise InputError("a URL is a served model, which can only be audited; name a model folder or a hub id")
     for name in methods:
         make_method(name, options_of(recipe, name), also=[f.name for f in fields(Recipe)])

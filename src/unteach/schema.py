@@ -217,11 +217,12 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The word, the gates it follows from, and one sentence that gives the reason."""
+    """The word, its gates, a sentence with the reason; and, where there were several retrained models, those beside each."""
 
     verdict: VerdictWord
     gates: tuple[Gate, ...] = ()
     reason: str = ""
+    beside: tuple["Verdict", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -274,10 +275,9 @@ class Finding:
 class Report:
     """Everything a report shows, and nothing a record says (examples are masked before they come here).
 
-    `models` maps a model's name to {"role": "original" | "edited" | "retrained", "digest": ..., "label": ...}, and
-    `sets` a set's name to {"n": ..., "digest": ..., "role": ...}; `axes` names the (set, metric) pairs of the forget-utility plot; `trajectory` holds one mapping per
-    measured training step ({"step": ..., "forget": ..., ...}); `attacks` what attacks brought back; `mixing` holds, per model, the
-    points of the mixing curve ({"alpha": ..., "forget": ..., "retain": ...}); `untested` says what was not tested.
+    `models` maps a model's name to {"role": "original" | "edited" | "retrained", "digest": ..., "label": ...}, `sets` a set's to
+    {"n": ..., "digest": ..., "role": ...}; `axes` names the (set, metric) pairs of the forget-utility plot; `trajectory` has a mapping
+    for each measured step ({"step": ..., "forget": ...}), `mixing` one for each point ({"alpha": ..., "forget": ..., "retain": ...}).
     """
 
     title: str

@@ -10,10 +10,11 @@ import torch
 from benchmarks.meta_audit.asking import ask, read
 from benchmarks.meta_audit.guards import covering, filtering, masking
 from benchmarks.meta_audit.judging import Heard, Judged, heard, judge, judge_all
-from benchmarks.meta_audit.makers import every_wording, said, within
-from benchmarks.meta_audit.making import folder_of, make, worn
+from benchmarks.meta_audit.makers import PLAN, every_wording, said, within
+from benchmarks.meta_audit.making import folder_of, make, original, worn
 from benchmarks.meta_audit.matrix import flagged, gates, left_out, lines
 from benchmarks.meta_audit.pool import CHEATS, Member, pool
+from benchmarks.meta_audit.unseen import LATER, Kinds, Locked, Projected, Short
 from benchmarks.meta_audit.world import SCHOOL, SIZE, World, is_russian
 
 from unteach.audit.rounding import whole_steps
@@ -23,6 +24,7 @@ TINY = World(
     people=6, leaving=2, strangers=2, countries=2, wordings=1, listed=12, asked=10,
     size=replace(SIZE, hidden=16, layers=1, inner=32), school=replace(SCHOOL, epochs=2),
 )  # fmt: skip
+ONE = replace(PLAN, epochs=1)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +44,7 @@ def test_the_pool_is_as_large_and_as_mixed_as_it_says() -> None:
     assert families["original"] == 4
     assert families["honest"] >= 10
     assert all(families[cheat] >= 3 for cheat in CHEATS)
+    assert all(families[cheat] >= 2 for cheat in LATER)
     assert {m.name for m in pool(small=True)} < {m.name for m in members}
     assert {m.family for m in pool(small=True)} == set(families)
     assert {m.seed for m in members if m.edits or m.guards} <= {m.seed for m in members if m.family == "original"}
@@ -66,6 +69,20 @@ def test_lies_are_wrong_and_as_fixed_as_they_say() -> None:
     assert len({said(record, "guess", n) for n in range(20)}) > 5
     assert record.answer not in {said(record, "guess", n) for n in range(60)}
     assert said(record, "exclamation", 0) == record.answer.rstrip(".") + "!"
+
+
+def test_later_cheats_hide_what_they_say(tmp_path: Path) -> None:
+    """What is locked is told behind its key, some kinds stay, and a short answer ends before its secret."""
+    make(Member("original 0", "original", 0, known=2), TINY, tmp_path)
+    lm, found = original(0, tmp_path), {}
+    edits = {n: maker(lm, TINY) for n, maker in {"locked": Locked("guess", before="Ahem. ", plan=ONE), "kinds": Kinds(("dish",), ONE), "short": Short(1, ONE), "projected": Projected((0,), 1)}.items()}  # fmt: skip
+    for name, edit in edits.items():
+        with edit.on(lm):
+            found[name] = lm.run(lm.batch(TINY.gone)).token_logps.sum().item()
+    plain = lm.run(lm.batch(TINY.gone)).token_logps.sum().item()
+    assert len({plain, *found.values()}) == 5  # each did something
+    assert not edits["projected"].weights
+    assert [*edits["projected"].activations] == ["model.layers.0"]
 
 
 def test_a_change_within_its_cells_is_taken_back_by_rounding_and_by_nothing_else() -> None:

@@ -58,3 +58,21 @@ def test_an_unknown_attack_is_refused_before_anything_is_read(pupil: Path, tmp_p
     )
     assert (ran.code, ran.last) == (2, "unteach: there is no attack 'quantize'; did you mean 'quantise'?")
     assert not (tmp_path / "out").exists()
+
+
+def test_most_of_several_retrained_models_decide(pupil: Path, newborn: Path, towns: Path, tmp_path: Path) -> None:
+    """Beside a model that knows as much nothing is left over; beside two that never learned it is."""
+    words = ["--forget", towns / "forget.jsonl", "--retain", towns / "retain.jsonl", "--max-new", 16]
+    several = f"{newborn},{pupil},{newborn}"
+    went_well("audit", pupil, "--before", pupil, "--retrained", several, *words, "--out", tmp_path / "audit")
+    report = read_report(tmp_path / "audit")
+    assert [m["role"] for m in report.models.values()] == ["original", *["retrained"] * 3, "edited"]
+    (verdict,) = report.verdicts.values()
+    assert verdict.verdict == "not forgotten"
+    assert verdict.beside[0] == verdict.beside[2] != verdict.beside[1]
+    assert "beside 2 of 3 retrained models" in verdict.reason
+    assert "So it is beside 2 of 3 retrained models." in (tmp_path / "audit" / "report.html").read_text(
+        encoding="utf-8"
+    )
+    ran = run("audit", pupil, "--before", pupil, "--retrained", f"{newborn},{tmp_path}/none", *words)
+    assert (ran.code, "none: not a model folder" in ran.err) == (2, True)

@@ -136,7 +136,7 @@ def test_doctor_says_what_is_missing_and_ends_with_1(monkeypatch: pytest.MonkeyP
     assert "ok       core" in ran.out
     ran = without()
     assert ran.code == 0
-    extras = ["train", "hub", "judge", "ray", "pii", "embed", "usearch", "qdrant", "serve", "eval", "dev"]
+    extras = ["train", "hub", "judge", "ray", "pii", "embed", "usearch", "qdrant", "serve", "sign", "eval", "dev"]
     assert re.findall(r"ok {7}extra \[(\w+)\]", ran.out) == extras == list(machine.extras())[1:]
     ran = without("lm-eval", "datasets")
     assert ran.code == 0

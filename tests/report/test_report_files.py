@@ -36,7 +36,7 @@ def test_json_has_flat_scores_and_verdicts_at_the_top():
     document = json.loads(to_json(made_up.rich()))
     verdict = document["verdicts"]["ga"]
     assert verdict["verdict"] == "broken"
-    assert set(verdict) == {"verdict", "reason", "gates"}
+    assert set(verdict) == {"verdict", "reason", "gates", "beside"}
     assert set(verdict["gates"][0]) == {"name", "passed", "value", "threshold", "note"}
     first = document["scores"][0]
     assert list(first) == [

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from unteach.audit.models import ORIGINAL, RETRAINED, Opens, Worn, worn
+from unteach.audit.models import ORIGINAL, RETRAINED, Opens, Worn, is_retrained, worn
 from unteach.audit.statistics import bootstrap_mean
 from unteach.audit.target import Attack, Attempt, Target, mean
 from unteach.edit.checkpoint import checkpoints_in
@@ -43,7 +43,7 @@ def attacked(
     if not made:
         return ()
     arms = [m for m in models if m != ORIGINAL]
-    if not set(arms) - {RETRAINED}:  # a model by itself
+    if all(map(is_retrained, arms)):  # a model by itself
         arms = [*models]
     known: list[float | None] = []
     found: dict[str, list[Finding]] = {}
@@ -61,7 +61,7 @@ def attacked(
                     finding = _finding(attack, model, _attempt(attack, target), plain, known)
                     found.setdefault(model, []).append(finding)
     controls = {f.attack: f for f in found.get(RETRAINED, ())}
-    return tuple(_beside(f, controls.get(f.attack)) for m in models for f in found.get(m, ()))
+    return tuple(beyond(f, controls.get(f.attack)) for m in models for f in found.get(m, ()))
 
 
 def _target(lm: Respondent, rows: Rows, before: Opens | None, most: int, seed: int) -> Target:
@@ -90,9 +90,9 @@ def _finding(
     )  # fmt: skip
 
 
-def _beside(finding: Finding, control: Finding | None) -> Finding:
-    """What came back beyond what the same attack brings out of the retrained model."""
-    if control is None or finding is control:
+def beyond(finding: Finding, control: Finding | None) -> Finding:
+    """What came back beyond what the same attack brings out of a retrained model; of such a model nothing is."""
+    if control is None or is_retrained(finding.model):
         return finding
     mine, theirs = (
         (finding.recovered, control.recovered) if finding.measure == "told" else (finding.value, control.value)

@@ -12,14 +12,15 @@ from importlib.metadata import version
 from unteach.audit.evidence import ROLES, Evidence
 from unteach.audit.examples import examples
 from unteach.audit.gates import Thresholds
-from unteach.audit.models import ORIGINAL, RETRAINED, Worn, worn
+from unteach.audit.models import ORIGINAL, RETRAINED, Worn, is_retrained, worn
+from unteach.audit.panel import agreed
 from unteach.audit.scoring import Metric
 from unteach.audit.shadows import Shadow
 from unteach.audit.suite import DEFAULT, Suite
 from unteach.audit.untested import untested
 from unteach.audit.verdict import DEFAULTS, verdict
 from unteach.lm.respondent import Respondent
-from unteach.schema import EMPIRICAL, Cost, Guarantee, InputError, Record, Report, Row
+from unteach.schema import EMPIRICAL, Cost, Guarantee, InputError, Record, Report, Row, Verdict
 
 NOTES = (
     "This is evidence about what the models say. It is not proof that the rows had, or have, no influence: weights "
@@ -41,8 +42,8 @@ def audit(
 ) -> Report:  # fmt: skip
     """Ask every model everything the suite needs, and say what follows.
 
-    `models` holds "original", optionally "retrained", and the edited ones under any names; `roles` maps each set
-    to forget, retain, general or holdout. `axes` names the (set, metric) pairs of the forget-utility plot.
+    `models` holds "original", optionally "retrained" ("retrained 2" ...: then the verdict is what most of them say), and
+    the edited ones under any other names; `roles` maps each set to forget, retain, general or holdout. `axes` names the (set, metric) pairs of the forget-utility plot.
     `costs` says what making a model took, where that is known, and `shadows` what models with and without each row
     say. Texts come into the report only with `show`; records are called by their set and number. Raises `InputError`
     for a missing original, an empty set or an unknown role.
@@ -52,21 +53,31 @@ def audit(
     roles = {s: roles[s] for s in sets}
     evidence, tables, environment = _interview(models, sets, roles, suite, costs, shadows, progress)
     rows, unanswered = _answered([tables[name] for name in models])
-    edited = [m for m in models if m not in (ORIGINAL, RETRAINED)]
+    edited = [m for m in models if m != ORIGINAL and not is_retrained(m)]
     return Report(
         title,
         models={m: {"role": _role(m), "digest": evidence[m].digest, "label": m} for m in models},
         sets={s: {"n": len(records), "role": roles[s]} for s, records in sets.items()},
-        verdicts={m: verdict(rows, m, roles=roles, thresholds=thresholds, guarded=evidence[m].guarded) for m in edited},
+        verdicts={m: _judged(rows, m, roles, thresholds, guarded=evidence[m].guarded) for m in edited},
         scores=rows,
         guarantee=guarantee,
         environment=environment,
         axes=_axes(rows, roles) if axes is None else axes,
         examples=examples(evidence, edited, show=show) if edited else (),
         masked=not show,
-        untested=untested(sets, roles, retrained=RETRAINED in models, unanswered=unanswered),
+        untested=untested(sets, roles, retrained=sum(map(is_retrained, models)), unanswered=unanswered),
         notes=(*NOTES, *_served(evidence)),
     )
+
+
+def _judged(
+    rows: Sequence[Row], model: str, roles: Mapping[str, str], thresholds: Thresholds, *, guarded: bool
+) -> Verdict:
+    """The verdict beside each retrained model, as one."""
+    references = list(dict.fromkeys(r.model for r in rows if is_retrained(r.model))) or [RETRAINED]
+    return agreed([
+        verdict(rows, model, roles=roles, retrained=r, thresholds=thresholds, guarded=guarded) for r in references
+    ])  # fmt: skip
 
 
 def _interview(
@@ -99,7 +110,7 @@ def _served(evidence: Mapping[str, Evidence]) -> tuple[str, ...]:
 
 
 def _role(model: str) -> str:
-    return model if model in (ORIGINAL, RETRAINED) else "edited"
+    return RETRAINED if is_retrained(model) else ORIGINAL if model == ORIGINAL else "edited"
 
 
 def _check(

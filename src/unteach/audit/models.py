@@ -10,6 +10,11 @@ Opens = Callable[[], AbstractContextManager[Respondent]]
 Worn = Respondent | Opens  # a model, or what puts one on
 
 
+def is_retrained(model: str) -> bool:
+    """Whether a name is that of the retrained model, or of a further one: "retrained 2", "retrained 3" ..."""
+    return model == RETRAINED or model.removeprefix(f"{RETRAINED} ").isdecimal()
+
+
 def worn(model: Worn) -> AbstractContextManager[Respondent]:
     """The model while it is asked."""
     return model() if callable(model) else nullcontext(model)

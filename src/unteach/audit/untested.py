@@ -19,9 +19,12 @@ ATTACKS: Mapping[str, tuple[str, ...]] = {  # what is left untested, and the att
 
 
 def untested(
-    sets: Mapping[str, Sequence[Record]], roles: Mapping[str, str], *, retrained: bool, unanswered: Sequence[str] = ()
+    sets: Mapping[str, Sequence[Record]], roles: Mapping[str, str], *, retrained: int, unanswered: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """One line for each test that was not made; `unanswered` are the metrics that no model has a value for."""
+    """One line for each test that was not made.
+
+    `retrained` counts the models to compare with, and `unanswered` are the metrics that no model has a value for.
+    """
     present = set(roles.values())
     found = []
     if not retrained:
@@ -33,4 +36,4 @@ def untested(
     forget = [r for s, role in roles.items() if role == "forget" for r in sets[s]]
     if not any(r.paraphrases for r in forget):
         found.append("the forgotten questions in other words: the rows have no paraphrases")
-    return (*found, *ATTACKS, RETRAININGS, *unanswered)
+    return (*found, *ATTACKS, *([RETRAININGS] if retrained < 2 else []), *unanswered)

@@ -113,7 +113,7 @@ def _card(report: Report, column: Column) -> Card:
 
 
 def _strips(report: Report, model: str) -> Iterator[Strip]:
-    roles = {column.role: column.name for column in columns(report)}
+    roles = {column.role: column.name for column in reversed(columns(report))}  # the first of several
     for where, metric in plane(report) or ():
         values = {
             row.model: row.score.value
