@@ -48,7 +48,7 @@ def contradicted(audit: Audited) -> bool:
 
 
 def _roles(report: Report, model: str, what: str) -> Roles:
-    by_role = {about.get("role"): name for name, about in reversed(report.models.items())}  # the first of several
+    by_role = {about.get("role"): name for name, about in reversed([*report.models.items()])}  # the first of several
     mine = [name for name, about in report.models.items() if about.get("digest") == model]
     if not mine:
         raise InputError(f"{what} is of another model than the one that is certified; audit that one")
