@@ -48,7 +48,7 @@ ENOUGH = (3.0, 2.0, 1.5, 1.0, 0.7, 0.4, 0.2, 0.1)  # nats a token
 AFTER = (1, 2, 3, 4, 5, 6, 8, 10, 15)
 EDITORS: dict[str, dict[str, Any]] = {
     "mend": {"rank": 256, "steps": 1200},
-    "ke": {"hidden": 256, "steps": 2000, "lr": 2e-3, "c_edit": 0.15},
+    "ke": {"hidden": 256, "steps": 6000, "lr": 2e-3},
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import gelu
 from transformers import DynamicCache
 from transformers.activations import NewGELUActivation
@@ -80,31 +80,68 @@ def suffixes(lm: LM, rows: Sequence[Row], starts: Sequence[int], layer: int) -> 
     return Suffixes(layer, states, begin, torch.cat([known, alive], 1), kept)
 
 
-def run_on(
-    lm: LM, rows: Suffixes, states: Float[Tensor, "B S D"], row: Int[Tensor, " N"], place: Int[Tensor, " N"]
-) -> Float[Tensor, "N D"]:  # fmt: skip
-    """The last hidden states at N places of the suffixes, no two alike, given the states that enter the block.
+class Onward:
+    """The last hidden states at N places of suffixes, no two alike, given the states that enter the block.
 
-    In the last block nothing reads the other places but attention, and what stands behind it runs at the N alone.
+    In the last block nothing reads the other places but attention, and what stands behind it runs at the N alone. The
+    first pass goes through the model's own code, and notes what it gives to each block beside the states; the others
+    call the blocks, which is half of what a short pass takes.
     """
-    cache: Any = DynamicCache() if rows.kept else None
-    for n, (keys, values) in enumerate(rows.kept):
-        cache.update(keys, values, n)
-    width, known = states.shape[1], rows.seen.shape[1] - states.shape[1]
-    causal = torch.ones(width, width, dtype=torch.bool, device=states.device).tril()
-    seen = torch.cat([rows.seen[:, None, :known].expand(-1, width, -1), rows.seen[:, None, known:] & causal], 2)[
-        :, None
-    ]
-    mask = torch.zeros(seen.shape, dtype=states.dtype, device=states.device)
-    mask = mask.masked_fill(~seen, torch.finfo(states.dtype).min)
-    at = rows.starts[:, None] + torch.arange(width, device=states.device)
-    many = len(states) >= MANY
-    with entering(blocks(lm.model), Enter(rows.layer, states)), _lean(lm.model, rows.layer, row, place, plain=many):
-        found: Tensor = trunk(lm.model)(
-            inputs_embeds=states, attention_mask=mask, position_ids=at.clamp_max(lm.max_length - 1),
-            past_key_values=cache, use_cache=bool(rows.kept),
-        ).last_hidden_state  # fmt: skip
-    return found[row, place]
+
+    def __init__(self, lm: LM, rows: Suffixes, row: Int[Tensor, " N"], place: Int[Tensor, " N"]) -> None:
+        self._lm, self._rows, self._row, self._place = lm, rows, row, place
+        self._norm = lm.model.get_submodule(anatomy(lm.model).norm)
+        self._calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any]]] = []
+        self._cache: Any = None
+
+    def __call__(self, states: Float[Tensor, "B S D"]) -> Float[Tensor, "N D"]:
+        many = len(states) >= MANY
+        with _lean(self._lm.model, self._rows.layer, self._row, self._place, plain=many):
+            return self._again(states) if self._calls else self._first(states)
+
+    def _again(self, states: Tensor) -> Tensor:
+        cache = self._kept()
+        for block, others, named in self._calls:
+            given = [cache if value is self._cache else value for value in others]
+            named = {name: cache if value is self._cache else value for name, value in named.items()}
+            said = block(states, *given, **named)
+            states = said[0] if isinstance(said, tuple) else said  # as GPT-J's blocks say it
+        found: Tensor = self._norm(states[self._row, self._place])
+        return found
+
+    def _first(self, states: Tensor) -> Tensor:
+        rows, self._cache = self._rows, self._kept()
+        with ExitStack() as stack:
+            for block in blocks(self._lm.model)[rows.layer :]:
+                stack.callback(block.register_forward_pre_hook(self._note, with_kwargs=True).remove)
+            stack.enter_context(entering(blocks(self._lm.model), Enter(rows.layer, states)))
+            at = rows.starts[:, None] + torch.arange(states.shape[1], device=states.device)
+            found: Tensor = trunk(self._lm.model)(
+                inputs_embeds=states, attention_mask=self._mask(states), past_key_values=self._cache,
+                position_ids=at.clamp_max(self._lm.max_length - 1), use_cache=bool(rows.kept),
+            ).last_hidden_state  # fmt: skip
+        return found[self._row, self._place]
+
+    def _note(self, block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """What a block is given; the states stand first, or under their name."""
+        self._calls.append((block, args[1:], {k: v for k, v in kwargs.items() if k != "hidden_states"}))
+
+    def _kept(self) -> Any:
+        if not self._rows.kept:
+            return None
+        cache = DynamicCache()
+        for n, (keys, values) in enumerate(self._rows.kept):
+            cache.update(keys, values, n)
+        return cache
+
+    def _mask(self, states: Tensor) -> Tensor:
+        """What each place may look back on, as a number that is added: 0, or the least there is."""
+        width, known = states.shape[1], self._rows.seen.shape[1] - states.shape[1]
+        causal = torch.ones(width, width, dtype=torch.bool, device=states.device).tril()
+        behind = self._rows.seen[:, None, :known].expand(-1, width, -1)
+        seen = torch.cat([behind, self._rows.seen[:, None, known:] & causal], 2)[:, None]
+        mask = torch.zeros(seen.shape, dtype=states.dtype, device=states.device)
+        return mask.masked_fill(~seen, torch.finfo(states.dtype).min)
 
 
 @contextmanager

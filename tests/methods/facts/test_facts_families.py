@@ -9,7 +9,7 @@ from unteach.lm.anatomy import FAMILIES, head
 from unteach.lm.batch import Row, collate
 from unteach.lm.model import LM
 from unteach.lm.stats import mlp_out
-from unteach.lm.suffix import MANY, run_on, suffixes
+from unteach.lm.suffix import MANY, Onward, suffixes
 from unteach.methods.facts.keys import states_at
 from unteach.methods.facts.memit import MEMIT
 from unteach.methods.facts.rome import ROME
@@ -45,7 +45,7 @@ def test_a_row_that_goes_on_from_its_middle_says_what_it_says_as_a_whole(model: 
     spots = [spot(model, f.prompt, f.subject, f.target_new) for f in FACTS]
     rows = suffixes(model, [s.row for s in spots], [s.at for s in spots], 1)
     ends = torch.tensor([len(s.row.ids) - 2 - s.at for s in spots])  # what predicts the last token
-    logits = head(model.model, run_on(model, rows, rows.states, torch.arange(len(spots)), ends))
+    logits = head(model.model, Onward(model, rows, torch.arange(len(spots)), ends)(rows.states))
     torch.testing.assert_close(logits, torch.stack([whole(model, s.row) for s in spots]), rtol=1e-4, atol=1e-4)
 
 
@@ -56,10 +56,25 @@ def test_many_rows_say_what_each_says_alone_and_the_model_is_as_it_was(model: LM
     few = suffixes(model, [one.row], [one.at], 1)
     many = suffixes(model, [one.row] * MANY, [one.at] * MANY, 1)
     row, place = torch.arange(MANY), torch.arange(MANY) % few.states.shape[1]
-    alone = torch.cat([run_on(model, few, few.states, row[:1], place[n : n + 1]) for n in range(MANY)])
-    torch.testing.assert_close(run_on(model, many, many.states, row, place), alone, rtol=1e-4, atol=1e-4)
+    alone = torch.cat([Onward(model, few, row[:1], place[n : n + 1])(few.states) for n in range(MANY)])
+    torch.testing.assert_close(Onward(model, many, row, place)(many.states), alone, rtol=1e-4, atol=1e-4)
     assert model.model.config._attn_implementation == attention
     assert not [name for name, module in model.model.named_modules() if "forward" in vars(module)]
+
+
+def test_a_pass_by_the_blocks_alone_is_one_by_the_whole_model(model: LM) -> None:
+    """In the forward pass and in its gradient, for other states than those of the first pass."""
+    spots = [spot(model, f.prompt, f.subject, f.target_new) for f in FACTS]
+    rows = suffixes(model, [s.row for s in spots], [s.at for s in spots], 1)
+    row, place = torch.arange(len(spots)), torch.ones(len(spots), dtype=torch.long)
+    onward, found = Onward(model, rows, row, place), []
+    onward(rows.states)
+    for run in (onward, Onward(model, rows, row, place)):
+        states = (rows.states * 1.1).requires_grad_()
+        said = run(states)
+        found.append((said.detach(), torch.autograd.grad(said.square().sum(), states)[0]))
+    for again, whole in zip(*found, strict=True):
+        torch.testing.assert_close(again, whole, rtol=1e-5, atol=1e-6)
 
 
 def test_rome_and_memit_reach_their_values_in_every_family(model: LM) -> None:

@@ -20,7 +20,7 @@ from unteach.lm.anatomy import anatomy, head
 from unteach.lm.batch import Batch, Row, collate
 from unteach.lm.model import LM
 from unteach.lm.stats import mlp_out
-from unteach.lm.suffix import Suffixes, reach, run_on
+from unteach.lm.suffix import Onward, Suffixes, reach
 from unteach.lm.trace import Enter
 from unteach.schema import InputError
 
@@ -123,4 +123,5 @@ def _saying(lm: LM, batch: Batch, layer: int) -> Callable[[], Float[Tensor, "N V
     rest, keys = (side[batch.sources] for side in (states[0] - module(keys), keys))
     rows = Suffixes(layer + 1, rest, torch.zeros_like(batch.ids[:, 0]), batch.real, ())
     row, place = batch.answer.nonzero(as_tuple=True)
-    return lambda: head(lm.model, run_on(lm, rows, rest + module(keys), row, place - 1))
+    onward = Onward(lm, rows, row, place - 1)
+    return lambda: head(lm.model, onward(rest + module(keys)))

@@ -21,7 +21,7 @@ from torch import Tensor
 from unteach.lm.anatomy import anatomy, head
 from unteach.lm.batch import Row
 from unteach.lm.model import LM
-from unteach.lm.suffix import Suffixes, run_on, suffixes
+from unteach.lm.suffix import Onward, Suffixes, suffixes
 from unteach.lm.trace import tapped
 from unteach.methods.facts.gradients import still
 from unteach.methods.facts.keys import states_at
@@ -67,6 +67,7 @@ class _Rows:
     The N answer tokens `ids` are predicted at `place` of the suffix of `row`.
     """
 
+    lm: LM
     suffixes: Suffixes
     facts: int
     ids: Int[Tensor, " N"]
@@ -84,13 +85,21 @@ class _Rows:
         """The row of each fact that says what its subject is."""
         return torch.arange(len(self.owner) - self.facts, len(self.owner), device=self.ids.device)
 
+    @cached_property
+    def onward(self) -> Onward:
+        """The last states where an answer's token is predicted, and at each subject's end."""
+        row, place = torch.cat([self.row, self.essence]), torch.cat([self.place, torch.zeros_like(self.essence)])
+        return Onward(self.lm, self.suffixes, row, place)
+
     def only(self, alive: Sequence[int]) -> "_Rows":
         """Some of the facts."""
         rows = torch.tensor([r for r, f in enumerate(self.owner.tolist()) if f in set(alive)], device=self.ids.device)
         number = torch.full((len(self.suffixes.starts),), -1, device=self.ids.device)
         number[rows] = torch.arange(len(rows), device=self.ids.device)
         here = number[self.row] >= 0
-        return _Rows(self.suffixes.only(rows), len(alive), self.ids[here], number[self.row[here]], self.place[here])
+        return _Rows(
+            self.lm, self.suffixes.only(rows), len(alive), self.ids[here], number[self.row[here]], self.place[here]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +190,6 @@ def _step(
 
 def _say(lm: LM, rows: _Rows, changes: Sequence[Tensor], paths: Sequence[str]) -> _Said:
     owner, suffixes, asked = rows.owner, rows.suffixes, len(rows.ids)
-    row, place = (torch.cat(pair) for pair in ((rows.row, rows.essence), (rows.place, torch.zeros_like(rows.essence))))
     with ExitStack() as stack:
         if paths:
             states = suffixes.states
@@ -189,7 +197,7 @@ def _say(lm: LM, rows: _Rows, changes: Sequence[Tensor], paths: Sequence[str]) -
                 stack.enter_context(tapped(lm.model, path, partial(_at_first, change=change[owner])))
         else:
             states = _at_first(suffixes.states, change=changes[0][owner])
-        last = run_on(lm, suffixes, states, row, place)
+        last = rows.onward(states)
     logps = head(lm.model, last[:asked]).log_softmax(-1)
     own = logps.gather(1, rows.ids[:, None])[:, 0]
     essence = head(lm.model, last[asked:]).log_softmax(-1)
@@ -212,4 +220,4 @@ def _laid(lm: LM, facts: Sequence[Fact], contexts: Sequence[str], layer: int) ->
     rows = [s.row if n >= len(asked) else Row(s.row.ids[:-1], s.row.start) for n, s in enumerate(spots)]
     answers = [(s.row.ids[t], n, t - 1 - s.at) for n, s in enumerate(asked) for t in range(s.row.start, len(s.row.ids))]
     ids, row, place = (torch.tensor(column, device=lm.device) for column in zip(*answers, strict=True))
-    return _Rows(suffixes(lm, rows, [s.at for s in spots], layer), len(facts), ids, row, place)
+    return _Rows(lm, suffixes(lm, rows, [s.at for s in spots], layer), len(facts), ids, row, place)
