@@ -64,7 +64,7 @@ def suffixes(lm: LM, rows: Sequence[Row], starts: Sequence[int], layer: int) -> 
     hook = blocks(lm.model)[layer].register_forward_pre_hook(read, with_kwargs=True)
     none = ids.new_empty(0)
     try:
-        with _lean(lm.model, 0, none, none):
+        with _instead(lm.model, _lean(lm.model, 0, none, none)):
             trunk(lm.model)(
                 input_ids=ids, attention_mask=real.long(), position_ids=at, past_key_values=cache, use_cache=True
             )
@@ -90,13 +90,14 @@ class Onward:
 
     def __init__(self, lm: LM, rows: Suffixes, row: Int[Tensor, " N"], place: Int[Tensor, " N"]) -> None:
         self._lm, self._rows, self._row, self._place = lm, rows, row, place
+        self._lean = _lean(lm.model, rows.layer, row, place)
         self._norm = lm.model.get_submodule(anatomy(lm.model).norm)
         self._calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any]]] = []
         self._cache: Any = None
 
     def __call__(self, states: Float[Tensor, "B S D"]) -> Float[Tensor, "N D"]:
         many = len(states) >= MANY
-        with _lean(self._lm.model, self._rows.layer, self._row, self._place, plain=many):
+        with _instead(self._lm.model, self._lean, plain=many):
             return self._again(states) if self._calls else self._first(states)
 
     def _again(self, states: Tensor) -> Tensor:
@@ -144,30 +145,41 @@ class Onward:
         return mask.masked_fill(~seen, torch.finfo(states.dtype).min)
 
 
-@contextmanager
 def _lean(
-    model: Any, layer: int, row: Int[Tensor, " N"], place: Int[Tensor, " N"], *, plain: bool = False
-) -> Iterator[None]:  # fmt: skip
-    """From a block on the same with less work: the last block's halves at N places, and GELU as one operation of eight.
+    model: Any, layer: int, row: Int[Tensor, " N"], place: Int[Tensor, " N"]
+) -> list[tuple[Any, Callable[..., Tensor]]]:  # fmt: skip
+    """What from a block on does the same with less work: the last block's halves at N places, GELU as one operation of eight."""
+    where, above = anatomy(model), list(blocks(model))[layer:]
+    mlp = where.mlp_out.rpartition(".")[0]
+    # Where the first block is the last, its halves may be tapped at places of their own.
+    halves = [above[-1].get_submodule(path) for path in (where.attn_out, mlp)] if len(above) > 1 else []
+    parts = [part for block in above for part in block.get_submodule(mlp).children()]
+    return [
+        *((half, partial(_only, half.forward, row, place)) for half in halves),
+        *((part, partial(gelu, approximate="tanh")) for part in parts if isinstance(part, NewGELUActivation)),
+    ]
+
+
+@contextmanager
+def _instead(model: Any, lean: Sequence[tuple[Any, Callable[..., Tensor]]], *, plain: bool = False) -> Iterator[None]:
+    """Modules do something else for a while.
 
     With `plain` attention writes its weights down, which for many short suffixes is faster than not to.
     """
-    where, above = anatomy(model), list(blocks(model))[layer:]
-    mlp, before = where.mlp_out.rpartition(".")[0], model.config._attn_implementation
-    with ExitStack() as stack:
-        # Where the first block is the last, its halves may be tapped at places of their own.
-        for path in (where.attn_out, mlp) if len(above) > 1 else ():
-            module = above[-1].get_submodule(path)
-            stack.enter_context(_instead(module, partial(_only, module.forward, row, place)))
-        for part in (part for block in above for part in block.get_submodule(mlp).children()):
-            if isinstance(part, NewGELUActivation):
-                stack.enter_context(_instead(part, partial(gelu, approximate="tanh")))
-        try:
-            if plain and where.packs:
-                model.config._attn_implementation = "eager"
-            yield
-        finally:
-            model.config._attn_implementation = before
+    attention = model.config._attn_implementation
+    own = [vars(module).get("forward") for module, _ in lean]
+    try:
+        for module, forward in lean:
+            module.forward = forward
+        if plain and anatomy(model).packs:
+            model.config._attn_implementation = "eager"
+        yield
+    finally:
+        model.config._attn_implementation = attention
+        for (module, _), before in zip(lean, own, strict=True):
+            vars(module).pop("forward", None)
+            if before is not None:
+                module.forward = before
 
 
 def _only(
@@ -176,18 +188,6 @@ def _only(
     """What a module puts out at N places, and 0 elsewhere."""
     found = whole(states[row, place])
     return found.new_zeros(*states.shape[:2], found.shape[-1]).index_put((row, place), found)
-
-
-@contextmanager
-def _instead(module: Any, forward: Callable[..., Tensor]) -> Iterator[None]:
-    own = vars(module).get("forward")
-    module.forward = forward
-    try:
-        yield
-    finally:
-        del module.forward
-        if own is not None:
-            module.forward = own
 
 
 def reach(lm: LM) -> int:
