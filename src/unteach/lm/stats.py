@@ -20,6 +20,7 @@ from torch import Tensor
 
 from unteach.lm.anatomy import anatomy
 from unteach.lm.batch import Row, collate
+from unteach.lm.lean import gelus, instead
 from unteach.lm.model import LM
 from unteach.schema import InputError
 
@@ -85,13 +86,15 @@ def second_moments(lm: LM, texts: Sequence[str], layers: Sequence[int], *, cache
 
 @torch.no_grad()
 def _gathered(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> Moments:
-    encoded = (lm.tokenizer(text)["input_ids"] for text in texts)
+    encoded = lm.tokenizer(list(texts))["input_ids"]
     rows = [Row(tuple(ids[: lm.max_length]), len(ids)) for ids in encoded if ids]
     halves = [_Sums(), _Sums()]
     for half, some in zip(halves, (rows[::2], rows[1::2]), strict=True):
         for part in _parts(sorted(some, key=lambda r: len(r.ids))):
             batch = collate(part, [""] * len(part), pad=lm.pad, device=lm.device)
-            for layer, keys in zip(layers, lm.inputs(batch, [mlp_out(lm, n) for n in layers]), strict=True):
+            with instead(lm.model, gelus(lm.model)):
+                inputs = lm.inputs(batch, [mlp_out(lm, n) for n in layers])
+            for layer, keys in zip(layers, inputs, strict=True):
                 half.add(layer, keys)
             half.count += len(batch.places)
     count = halves[0].count + halves[1].count
@@ -114,12 +117,15 @@ class _Sums:
 
 
 def _parts(rows: Sequence[Row]) -> list[list[Row]]:
-    parts: list[list[Row]] = [[]]
+    parts: list[list[Row]] = []
+    room = 0
     for row in rows:
-        if parts[-1] and sum(len(r.ids) for r in parts[-1]) + len(row.ids) > TOKENS_AT_ONCE:
+        if not parts or len(row.ids) > room:
             parts.append([])
+            room = TOKENS_AT_ONCE
         parts[-1].append(row)
-    return [part for part in parts if part]
+        room -= len(row.ids)
+    return parts
 
 
 def _name(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> str:

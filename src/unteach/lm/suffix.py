@@ -5,8 +5,8 @@ values of what stands before that place, and the states that enter the first blo
 tokens from that place on, through the blocks above alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,12 +14,11 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import gelu
 from transformers import DynamicCache
-from transformers.activations import NewGELUActivation
 
 from unteach.lm.anatomy import anatomy, blocks, trunk
 from unteach.lm.batch import Row
+from unteach.lm.lean import Instead, gelus, instead
 from unteach.lm.model import LM
 from unteach.lm.trace import Enter, entering
 from unteach.schema import InputError
@@ -64,7 +63,7 @@ def suffixes(lm: LM, rows: Sequence[Row], starts: Sequence[int], layer: int) -> 
     hook = blocks(lm.model)[layer].register_forward_pre_hook(read, with_kwargs=True)
     none = ids.new_empty(0)
     try:
-        with _instead(lm.model, _lean(lm.model, 0, none, none)):
+        with instead(lm.model, _lean(lm, 0, none, none)):
             trunk(lm.model)(
                 input_ids=ids, attention_mask=real.long(), position_ids=at, past_key_values=cache, use_cache=True
             )
@@ -90,14 +89,14 @@ class Onward:
 
     def __init__(self, lm: LM, rows: Suffixes, row: Int[Tensor, " N"], place: Int[Tensor, " N"]) -> None:
         self._lm, self._rows, self._row, self._place = lm, rows, row, place
-        self._lean = _lean(lm.model, rows.layer, row, place)
+        self._lean = _lean(lm, rows.layer, row, place)
         self._norm = lm.model.get_submodule(anatomy(lm.model).norm)
         self._calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any]]] = []
         self._cache: Any = None
 
     def __call__(self, states: Float[Tensor, "B S D"]) -> Float[Tensor, "N D"]:
         many = len(states) >= MANY
-        with _instead(self._lm.model, self._lean, plain=many):
+        with instead(self._lm.model, self._lean, plain=many):
             return self._again(states) if self._calls else self._first(states)
 
     def _again(self, states: Tensor) -> Tensor:
@@ -145,41 +144,13 @@ class Onward:
         return mask.masked_fill(~seen, torch.finfo(states.dtype).min)
 
 
-def _lean(
-    model: Any, layer: int, row: Int[Tensor, " N"], place: Int[Tensor, " N"]
-) -> list[tuple[Any, Callable[..., Tensor]]]:  # fmt: skip
-    """What from a block on does the same with less work: the last block's halves at N places, GELU as one operation of eight."""
-    where, above = anatomy(model), list(blocks(model))[layer:]
+def _lean(lm: LM, layer: int, row: Int[Tensor, " N"], place: Int[Tensor, " N"]) -> list[Instead]:
+    """What from a block on does the same with less work: the last block's halves at N places, and GELU."""
+    where, above = anatomy(lm.model), list(blocks(lm.model))[layer:]
     mlp = where.mlp_out.rpartition(".")[0]
     # Where the first block is the last, its halves may be tapped at places of their own.
     halves = [above[-1].get_submodule(path) for path in (where.attn_out, mlp)] if len(above) > 1 else []
-    parts = [part for block in above for part in block.get_submodule(mlp).children()]
-    return [
-        *((half, partial(_only, half.forward, row, place)) for half in halves),
-        *((part, partial(gelu, approximate="tanh")) for part in parts if isinstance(part, NewGELUActivation)),
-    ]
-
-
-@contextmanager
-def _instead(model: Any, lean: Sequence[tuple[Any, Callable[..., Tensor]]], *, plain: bool = False) -> Iterator[None]:
-    """Modules do something else for a while.
-
-    With `plain` attention writes its weights down, which for many short suffixes is faster than not to.
-    """
-    attention = model.config._attn_implementation
-    own = [vars(module).get("forward") for module, _ in lean]
-    try:
-        for module, forward in lean:
-            module.forward = forward
-        if plain and anatomy(model).packs:
-            model.config._attn_implementation = "eager"
-        yield
-    finally:
-        model.config._attn_implementation = attention
-        for (module, _), before in zip(lean, own, strict=True):
-            vars(module).pop("forward", None)
-            if before is not None:
-                module.forward = before
+    return [*((half, partial(_only, half.forward, row, place)) for half in halves), *gelus(lm.model, layer)]
 
 
 def _only(
