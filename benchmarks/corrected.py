@@ -57,6 +57,15 @@ STROKES = {
 PANELS = (("reliability", "reliability"), ("locality", "locality"), ("perplexity", "perplexity"), ("moved", "moved"))
 
 
+PRACTISED = """
+### Trained editors
+
+`mend` and `ke` practised on the other facts of this model, and correct {held} facts of people whom no lesson mentions, each alone.
+*Fine-tuning there* is what fine-tuning the same weights reaches at the same mean locality, at the better of two rates and by the
+better of two rules for when to stop. Minutes of one core.
+"""
+
+
 def write_page(place: Path, model: str, page: Path, results: Path) -> None:
     """Bring the part of the page between the marks up to date; the figure and the values go beside it."""
     tables, courses = dict(_tables(place / "table")), _courses(place / "many")
@@ -64,10 +73,25 @@ def write_page(place: Path, model: str, page: Path, results: Path) -> None:
     if courses:
         put(folder(page.parent / "figures") / "hundred-edits.svg", _drawn(courses))
         text += [MANY, *_many(courses)]
+    if (trained := results / "editors.json").is_file():
+        text += practised(json.loads(trained.read_text(encoding="utf-8")))
     page.write_text(placed(page.read_text(encoding="utf-8"), "\n".join(text), "editors"), encoding="utf-8")
     report = {"circumstances": circumstances(), "model": model, "table": tables, "many": courses}
     put(folder(results) / "corrections.json", (json.dumps(report, indent=1, default=asdict) + "\n").encode())
     print(page)
+
+
+def practised(told: Mapping[str, Any]) -> list[str]:
+    """The trained editors on facts that they never practised, beside fine-tuning where that keeps as much."""
+    head = ["editor", "reliability", "generalisation", "locality", "minutes", "fine-tuning there", "its generalisation"]
+    rows = [PRACTISED.format(held=told["held_out"]), "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for name in ("mend", "ke"):
+        mine = told[name]
+        beside = mine["finetuning_at_equal_locality"].values()
+        best = [max(one[what] for one in beside) for what in ("reliability", "generalisation")]
+        cells = [*(mine[k] for k in ("reliability", "generalisation", "locality")), mine["cpu_minutes"], *best]
+        rows.append(f"| {name} | " + " | ".join(f"{c:.3g}" for c in cells) + " |")
+    return rows
 
 
 def _tables(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
