@@ -198,9 +198,8 @@ def _say(lm: LM, rows: _Rows, changes: Sequence[Tensor], paths: Sequence[str]) -
         else:
             states = _at_first(suffixes.states, change=changes[0][owner])
         last = rows.onward(states)
-    logps = head(lm.model, last[:asked]).log_softmax(-1)
+    logps, essence = head(lm.model, last).log_softmax(-1).tensor_split([asked])
     own = logps.gather(1, rows.ids[:, None])[:, 0]
-    essence = head(lm.model, last[asked:]).log_softmax(-1)
     of_row = torch.bincount(rows.row, minlength=len(owner))
     means = own.new_zeros(len(owner)).index_add(0, rows.row, -own)[: -rows.facts] / of_row[: -rows.facts]
     missed = own.new_zeros(len(owner)).index_add(0, rows.row, (own < logps.amax(1)).to(own.dtype))[: -rows.facts]
