@@ -81,9 +81,7 @@ def signed(place: Path, key: Path) -> Check:
         try:
             verifying.Config().use_elliptic_key_verifier(public_key=key).verify(place, place / SIGNATURE)
             ignored = _ignored(signature)
-        except (
-            Exception
-        ) as wrong:  # a signature is a stranger's bytes, and the package fails on some in ways of its own
+        except Exception as wrong:  # a signature is a stranger's bytes, on which the package fails in ways of its own
             return Check("folder", False, f"{_reason(wrong)}; do not load what is in {place}")
     if uncovered := sorted(_uncovered(place, ignored)):
         return Check("folder", False, f"the signature does not cover {uncovered[0]}; do not load what is in {place}")
@@ -100,7 +98,7 @@ def _known(curve: EllipticCurve) -> bool:
 
 
 def _reason(wrong: Exception) -> str:
-    """What is wrong, without what the files are called: names in a folder are a stranger's words, too."""
+    """What is wrong; the package's own words would name every file."""
     mismatch = isinstance(wrong, ValueError) and str(wrong).startswith("Signature mismatch")
     return "files were altered, added or taken away" if mismatch else "the signature is not by this key, or is garbled"
 
