@@ -71,7 +71,7 @@ def test_offline_marks_are_the_spans(lm: LM) -> None:
         assert flags is not None
         assert found.tolist() == [*flags.tolist(), False]  # the end-of-text token is nobody's secret
         assert 0 < found.sum() < len(found) - 1
-    with pytest.raises(InputError, match="mark each, or take --annotation online"):
+    with pytest.raises(InputError, match="mark each with unteach reword --mark, or take annotation=online"):
         SeUL(annotation="offline", plan=FEW)(lm, Request(forget=worlds.FORGET))
 
 
