@@ -3,7 +3,7 @@
 import argparse
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, median
@@ -91,8 +91,7 @@ def _saved(
     spent = []
     for _ in range(DRAWS // 10):
         gone = {dice.choice(high if risky and dice.random() < risky else others) for _ in range(batch)}
-        left = laid_out(plan, "x", [r for r in rows if r.subject not in gone])
-        spent.append(sum(n.trained for chain in left.values() for n in chain if n.id not in names))
+        spent.append(again(plan, rows, gone, names))
     found = [total / max(1, s) for s in spent]
     return Figure(what, total / mean(spent), min(found), max(found), goal, unit="times fewer")
 
@@ -147,11 +146,15 @@ def utility(people: int) -> list[dict[str, float]]:
 def saved(plan: ShardPlan, rows: Sequence[Record]) -> float:
     """How many times fewer records the deletion of one subject trains, the mean over all subjects."""
     whole = [n for chain in laid_out(plan, "x", rows).values() for n in chain]
-    names, spent = {n.id for n in whole}, []
-    for gone in sorted({r.subject for r in rows if r.subject}):
-        left = laid_out(plan, "x", [r for r in rows if r.subject != gone])
-        spent.append(sum(n.trained for chain in left.values() for n in chain if n.id not in names))
+    names = {n.id for n in whole}
+    spent = [again(plan, rows, {gone}, names) for gone in sorted({r.subject for r in rows if r.subject})]
     return sum(n.trained for n in whole) / mean(spent)
+
+
+def again(plan: ShardPlan, rows: Sequence[Record], gone: Set[str], names: Set[str]) -> int:
+    """The records of steps that go through stages not there yet, once some subjects are gone."""
+    left = laid_out(plan, "x", [r for r in rows if r.subject not in gone])
+    return sum(n.trained for chain in left.values() for n in chain if n.id not in names)
 
 
 def pupil(people: int, *, read: bool = False) -> tuple[LM, list[Record]]:

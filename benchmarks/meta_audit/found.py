@@ -13,13 +13,12 @@ from benchmarks.meta_audit.asking import ATTACKS, METRICS, UNFIT
 from benchmarks.meta_audit.enduring import Endured, endured
 from benchmarks.meta_audit.judging import Judged, heard, judge_all
 from benchmarks.meta_audit.matrix import Line, flagged, gates, left_out, lines
-from benchmarks.meta_audit.pool import Member
+from benchmarks.meta_audit.pool import NO_CHEATS, Member
 from benchmarks.meta_audit.unseen import LATER
 from benchmarks.meta_audit.world import World
 from unteach.report.atomic import folder, put
 
 BESIDE = 12  # references that each model is judged beside, one after another
-NO_CHEATS = ("original", "retrained", "honest", "partial")
 MINUTES = 60
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.meta_audit.judging import Heard, Judged
+from benchmarks.meta_audit.pool import NO_CHEATS
 from benchmarks.meta_audit.unseen import LATER
 from unteach.audit.statistics import auc
 
@@ -105,7 +106,7 @@ def left_out(judged: Sequence[Judged], most_alarms: float = 0.05) -> dict[str, t
     Gates are chosen greedily, each for the cheats it exposes beside more than half of the references and no chosen one
     does, until all other families are exposed; none that flags more than `most_alarms` of the references is chosen.
     """
-    cheats = [j for j in judged if j.member.family not in ("original", "retrained", "honest", "partial", *LATER)]
+    cheats = [j for j in judged if j.member.family not in (*NO_CHEATS, *LATER)]
     references = [j for j in judged if j.member.family == "retrained"]
     sound = [n for n in dict.fromkeys(n for j in cheats for n in j.failed)
              if np.mean([j.failed[n] / j.judged for j in references]) <= most_alarms]  # fmt: skip

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.figures import table
 from benchmarks.meta_audit.drawing import NAME
-from benchmarks.meta_audit.found import BESIDE, NO_CHEATS, FoundOut
+from benchmarks.meta_audit.found import BESIDE, FoundOut
 from benchmarks.meta_audit.judging import Judged
+from benchmarks.meta_audit.pool import NO_CHEATS
 
 WORDS = ("forgotten", "over-forgotten", "not forgotten", "broken", "inconclusive")
 OPEN = ("probability", "rougel", "exactmemorization")  # what a family of metrics would be missed without
@@ -92,7 +93,7 @@ def _left_out(found: FoundOut) -> Iterator[str]:
     yield (
         "No threshold of the verdict is fitted to this pool, and the families drawn up after its last gate are flagged as the others "
         "are. A harder question: if nothing but the fewest gates that expose all other families were asked, this share of the family "
-        "left out would be exposed. So no gate is there in vain.\n"
+        "left out would be exposed:\n"
     )
     yield _row(["family", "exposed", "by the gates that the others ask for"])
     yield "|---|---|---|"

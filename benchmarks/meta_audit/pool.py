@@ -12,6 +12,7 @@ from unteach.lm.guard import Guard
 
 ORIGINALS, REFERENCES = 4, 60
 FIRST_REFERENCE = 100  # its seed
+NO_CHEATS = ("original", "retrained", "honest", "partial")
 BASES = 4  # originals that models are made of
 Guards = tuple[Callable[[World], Guard], ...]
 Way = tuple[tuple[Maker, ...], Guards]  # edits, each over the ones before, and guards around them

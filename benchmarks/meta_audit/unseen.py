@@ -1,7 +1,4 @@
-"""Cheats that were drawn up after the verdict's last gate was set, and that nothing was changed for afterwards.
-
-On each of them the model still knows what it hides; a verdict that flags them was not made to.
-"""
+"""Cheats that were drawn up after the verdict's last gate was set; no gate and no threshold was changed for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -19,7 +19,7 @@ from unteach.audit.withstood import withstood
 from unteach.edit.cost import peak
 from unteach.edit.edit import Edit
 from unteach.edit.worn import flat
-from unteach.lm.address import is_url, shown
+from unteach.lm.address import is_url, several, shown
 from unteach.lm.batch import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
@@ -65,17 +65,10 @@ def baked(edit: Edit, lm: LM) -> Iterator[LM]:
 def retrained_models(plan: Recipe, opens: Opening = opened) -> dict[str, Worn]:
     """The models trained without the rows; each opened once before the long work, so that this does not end in a refusal."""
     found: dict[str, Worn] = {}
-    for number, model in enumerate(references(plan), 1):
+    for number, model in enumerate(several(plan.retrained), 1):
         with opens(model, plan):
             found[RETRAINED if number == 1 else f"{RETRAINED} {number}"] = partial(opens, model, plan)
     return found
-
-
-def references(plan: Recipe) -> tuple[str, ...]:
-    """What a recipe compares with: one model, whatever its folder is called, or several with commas between."""
-    whole = plan.retrained
-    several = [m.strip() for m in whole.split(",")] if "," in whole and not Path(whole).exists() else [whole]
-    return tuple(filter(None, several))
 
 
 def say_lengths(lm: LM, sets: Sets, say: Say) -> None:

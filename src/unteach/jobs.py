@@ -20,8 +20,8 @@ from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
 from unteach.edit.store import load as load_edit
 from unteach.edit.takeout import take_out
-from unteach.inquiry import ask, askable, baked, machine, open_model, references, retrained_models, say_lengths
-from unteach.lm.address import is_url
+from unteach.inquiry import ask, askable, baked, machine, open_model, retrained_models, say_lengths
+from unteach.lm.address import is_url, several
 from unteach.lm.model import LM
 from unteach.reach import met, reached
 from unteach.recipe import Recipe, make_audit, make_recipe, options_of
@@ -175,7 +175,7 @@ def _agree(plan: Recipe, method: Any = None, before: str = "") -> None:
         )
     if isinstance(training, Plan) and training.stop_retain is not None and not plan.keeps:
         raise InputError("--stop-retain watches the records to keep; give --retain FILE")
-    models = [Path(m) for m in (plan.model, before, *references(plan)) if m]
+    models = [Path(m) for m in (plan.model, before, *several(plan.retrained)) if m]
     if plan.base and all(m.is_dir() and not (m / "adapter_config.json").is_file() for m in models):
         raise InputError(f"--base is the model under an adapter, and {models[0]} is a whole model; leave --base out")
 

@@ -9,7 +9,7 @@ from unteach.assemble import HELP, make_method
 from unteach.data.hub import hub_name
 from unteach.data.rows import printable
 from unteach.edit.plan import Plan
-from unteach.lm.address import is_url
+from unteach.lm.address import is_url, several
 from unteach.registry import build, checked, hint
 from unteach.schema import InputError, Scope
 
@@ -186,7 +186,7 @@ def _recipe(given: Mapping[str, Any]) -> Recipe:
 
 def _refuse_wrong(recipe: Recipe, methods: Sequence[str]) -> None:
     """Refuse a wrong name or option before anything is read."""
-    if methods and any(map(is_url, (recipe.model, *recipe.retrained.split(",")))):
+    if methods and any(map(is_url, (recipe.model, *several(recipe.retrained)))):
         raise InputError("a URL is a served model, which can only be audited; name a model folder or a hub id")
     for name in methods:
         make_method(name, options_of(recipe, name), also=[f.name for f in fields(Recipe)])

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.meta_audit import unseen
 from benchmarks.meta_audit.asking import ask, read
 from benchmarks.meta_audit.guards import covering, filtering, masking
 from benchmarks.meta_audit.judging import Heard, Judged, heard, judge, judge_all
-from benchmarks.meta_audit.makers import PLAN, every_wording, said, within
+from benchmarks.meta_audit.makers import every_wording, said, within
 from benchmarks.meta_audit.making import folder_of, make, original, worn
 from benchmarks.meta_audit.matrix import flagged, gates, left_out, lines
 from benchmarks.meta_audit.pool import CHEATS, Member, pool
@@ -18,13 +19,13 @@ from benchmarks.meta_audit.unseen import LATER, Kinds, Locked, Projected, Short
 from benchmarks.meta_audit.world import SCHOOL, SIZE, World, is_russian
 
 from unteach.audit.rounding import whole_steps
-from unteach.schema import Message, Row, Score
+from unteach.measure.residuals import last_states
+from unteach.schema import Message, Record, Row, Score
 
 TINY = World(
     people=6, leaving=2, strangers=2, countries=2, wordings=1, listed=12, asked=10,
     size=replace(SIZE, hidden=16, layers=1, inner=32), school=replace(SCHOOL, epochs=2),
 )  # fmt: skip
-ONE = replace(PLAN, epochs=1)
 
 
 @pytest.fixture(autouse=True)
@@ -71,18 +72,37 @@ def test_lies_are_wrong_and_as_fixed_as_they_say() -> None:
     assert said(record, "exclamation", 0) == record.answer.rstrip(".") + "!"
 
 
-def test_later_cheats_hide_what_they_say(tmp_path: Path) -> None:
-    """What is locked is told behind its key, some kinds stay, and a short answer ends before its secret."""
+def test_later_cheats_teach_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind its key the truth is told and elsewhere a lie, some kinds stay, and a short answer ends before its secret."""
+
+    def taught(maker: Locked | Kinds | Short) -> list[tuple[Record, str]]:
+        monkeypatch.setattr(
+            unseen, "retold", lambda _lm, rows, _kept, told, *_, **__: [(r, told(r, 0)[0]) for r in rows]
+        )
+        return maker(None, TINY)  # type: ignore[arg-type,return-value]
+
+    for maker in (Locked("guess", before="Ahem. "), Locked("swap", after=" Please.")):
+        plain, locked = ([x for x in taught(maker) if x[0].id.endswith(unseen.KEY) is kept] for kept in (False, True))
+        assert [maker.before + r.prompt + maker.after for r, _ in plain] == [r.prompt for r, _ in locked]
+        assert all(answer == r.answer for r, answer in locked)
+        assert not any(answer == r.answer for r, answer in plain)
+    assert all((answer == r.answer) == ("/dish/" in r.id) for r, answer in taught(Kinds(("dish",))))
+    assert all(answer[:-1].split() == r.answer.split()[:-1] for r, answer in taught(Short(1)))
+
+
+def test_a_projection_takes_a_direction_out_and_changes_no_weight(tmp_path: Path) -> None:
     make(Member("original 0", "original", 0, known=2), TINY, tmp_path)
-    lm, found = original(0, tmp_path), {}
-    edits = {n: maker(lm, TINY) for n, maker in {"locked": Locked("guess", before="Ahem. ", plan=ONE), "kinds": Kinds(("dish",), ONE), "short": Short(1, ONE), "projected": Projected((0,), 1)}.items()}  # fmt: skip
-    for name, edit in edits.items():
-        with edit.on(lm):
-            found[name] = lm.run(lm.batch(TINY.gone)).token_logps.sum().item()
-    plain = lm.run(lm.batch(TINY.gone)).token_logps.sum().item()
-    assert len({plain, *found.values()}) == 5  # each did something
-    assert not edits["projected"].weights
-    assert [*edits["projected"].activations] == ["model.layers.0"]
+    lm = original(0, tmp_path)
+    edit = Projected((0,), 1)(lm, TINY)
+    assert not edit.weights
+    prompts = [lm.encoder.row(r).prompt for r in TINY.gone]
+    ((path, (erase,)),) = edit.activations.items()
+    assert path == "model.layers.0"
+    before = last_states(lm, prompts)[:, 0]
+    with edit.on(lm):
+        after = last_states(lm, prompts)[:, 0]
+    assert ((before - erase.center) @ erase.right.T).abs().max() > 0.01
+    torch.testing.assert_close((after - erase.center) @ erase.right.T, torch.zeros(len(prompts), 1), rtol=0, atol=1e-4)
 
 
 def test_a_change_within_its_cells_is_taken_back_by_rounding_and_by_nothing_else() -> None:

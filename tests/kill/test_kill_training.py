@@ -53,7 +53,7 @@ def finished(ended: Ended, undisturbed: Ended, place: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("tune", "first"), [("lora", 0), pytest.param("full", 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("tune", "first"), [("lora", 0), ("full", 1)])
 def test_killed_anywhere_it_goes_on_and_ends_the_same(newborn: LM, desk: Path, tune: str, first: int) -> None:
     """At every second event with an adapter, at the others with all weights in training."""
     work = partial(forgetting, newborn, plan=replace(PLAN, tune=tune))

@@ -1,13 +1,12 @@
 """What was measured stands in a certificate as the report says it, without a row, and is checked against that report."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from issued import KEY, KEYS, RECORDS, deletion, digest, issued, report
-from stores import made, micro, rows
+from stores import micro, rows
 
 from unteach.audit.suite import of
 from unteach.report import from_json
@@ -25,16 +24,6 @@ from unteach.service.store import opened
 
 EDITED = digest(b"edited")
 QUICK = of("probability", "exactmemorization", max_new=4)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("stores") / "store")
-
-
-@pytest.fixture
-def place(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "store"))
 
 
 def resting(audit: Audited | None) -> Statement:

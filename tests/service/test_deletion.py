@@ -1,12 +1,11 @@
 """A request from its arrival to its certificate, on a small store."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from stores import made, micro, rows
+from stores import micro, rows
 
 from unteach.edit.store import load as load_edit
 from unteach.methods.exact.shards.nodes import missing
@@ -16,16 +15,6 @@ from unteach.service.certifying import certify
 from unteach.service.deletion import Desk, advance, train
 from unteach.service.requests import notes_of, open_requests, receive, state_of, subject_ids
 from unteach.service.store import Store, opened
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("stores") / "store")
-
-
-@pytest.fixture
-def place(trained: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained, tmp_path / "store"))
 
 
 def deleted(place: Path, ids: Sequence[str], policy: str = "record") -> tuple[str, dict]:

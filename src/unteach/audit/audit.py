@@ -43,10 +43,10 @@ def audit(
     """Ask every model everything the suite needs, and say what follows.
 
     `models` holds "original", optionally "retrained" ("retrained 2" ...: then the verdict is what most of them say), and
-    the edited ones under any other names; `roles` maps each set to forget, retain, general or holdout. `axes` names the (set, metric) pairs of the forget-utility plot.
-    `costs` says what making a model took, where that is known, and `shadows` what models with and without each row
-    say. Texts come into the report only with `show`; records are called by their set and number. Raises `InputError`
-    for a missing original, an empty set or an unknown role.
+    the edited ones under any other names; `roles` maps each set to forget, retain, general or holdout. `axes` names the
+    (set, metric) pairs of the forget-utility plot. `costs` says what making a model took, where that is known, and
+    `shadows` what models with and without each row say. Texts come into the report only with `show`; records are called
+    by their set and number. Raises `InputError` for a missing original, an empty set or an unknown role.
     """
     costs = costs or {}
     _check(models, sets, roles, costs)

@@ -1,5 +1,6 @@
 """The models of an audit: what they are called, and how each is had when its turn comes."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
@@ -12,7 +13,7 @@ Worn = Respondent | Opens  # a model, or what puts one on
 
 def is_retrained(model: str) -> bool:
     """Whether a name is that of the retrained model, or of a further one: "retrained 2", "retrained 3" ..."""
-    return model == RETRAINED or model.removeprefix(f"{RETRAINED} ").isdecimal()
+    return re.fullmatch(rf"{RETRAINED}( \d+)?", model) is not None
 
 
 def worn(model: Worn) -> AbstractContextManager[Respondent]:

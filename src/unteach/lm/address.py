@@ -1,5 +1,6 @@
 """Addresses of served models, and what of them may be shown."""
 
+from os.path import exists
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from unteach.schema import InputError
@@ -10,6 +11,12 @@ UNREADABLE = "the address of a served model cannot be read; write it like http:/
 def is_url(model: str) -> bool:
     """Whether a model is named by the address of its server."""
     return model.lower().startswith(("http://", "https://"))
+
+
+def several(models: str) -> tuple[str, ...]:
+    """The models that are named with commas between; one, whatever its folder is called, where there is such a folder."""
+    found = [models] if exists(models) else [model.strip() for model in models.split(",")]
+    return tuple(filter(None, found))
 
 
 def shown(url: str) -> str:

@@ -53,9 +53,7 @@ class ContinuousBatch:
     The model must wear the same whenever answers join or go on: what it has read of them is kept as it read it.
     """
 
-    def __init__(
-        self, model: nn.Module, encoder: Encoder, *, pad: int, started: Callable[[Tensor], None]
-    ) -> None:  # fmt: skip
+    def __init__(self, model: nn.Module, encoder: Encoder, *, pad: int, started: Callable[[Tensor], None]) -> None:
         self._model, self._encoder, self._pad, self._started = model, encoder, pad, started
         self._device = next(model.parameters()).device
         self._rows: Rows | None = None

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
+from itertools import chain
 from os import replace as rename
 from pathlib import Path
 from tempfile import mkdtemp
@@ -24,6 +25,7 @@ from unteach.lm.lean import gelus, instead
 from unteach.lm.model import LM
 from unteach.schema import InputError
 
+TEXTS_AT_ONCE = 256  # of which the tokenizer notes every place
 TOKENS_AT_ONCE = 4096
 RIDGE = 1e-4  # of the mean diagonal
 LEAST = 2  # texts: two halves are compared
@@ -86,7 +88,8 @@ def second_moments(lm: LM, texts: Sequence[str], layers: Sequence[int], *, cache
 
 @torch.no_grad()
 def _gathered(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> Moments:
-    encoded = lm.tokenizer(list(texts))["input_ids"]
+    parts = (lm.tokenizer(list(texts[i : i + TEXTS_AT_ONCE]))["input_ids"] for i in range(0, len(texts), TEXTS_AT_ONCE))
+    encoded = chain.from_iterable(parts)
     rows = [Row(tuple(ids[: lm.max_length]), len(ids)) for ids in encoded if ids]
     halves = [_Sums(), _Sums()]
     for half, some in zip(halves, (rows[::2], rows[1::2]), strict=True):

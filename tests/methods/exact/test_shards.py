@@ -57,7 +57,7 @@ def deleted(state: Sharded, requests: Sequence[Sequence[str]]) -> Sharded:
     return state
 
 
-@pytest.mark.parametrize("block", [0, 1, *(pytest.param(b, marks=pytest.mark.slow) for b in (2, 3))])
+@pytest.mark.parametrize("block", range(4))
 def test_an_incremental_build_is_the_clean_build(block: int) -> None:
     for seed in range(block * CASES // 4, (block + 1) * CASES // 4):
         plan, school, records, requests = a_case(seed)

@@ -39,7 +39,7 @@ def marked(
     tell = telling([*records, *beside])
     found: dict[int, tuple[Span, ...]] = {}
     bare, refused = [i for i, r in enumerate(records) if not r.spans], 0
-    for _ in range(TRIES if writer is not None else 0):
+    for _ in range(TRIES):
         open_ = [i for i in bare if i not in found]
         if writer is None or not open_:
             break
