@@ -50,7 +50,8 @@ python -m benchmarks editing --data MODELS
 The usual way optimises one value after another with the whole model and every logit, solves dense systems, and reads
 second moments in a pass a layer (`benchmarks/straightforward/editing.py`). Timed in turns on one thread; the ratio is
 the median of those of the pairs in processor time. The weights' changes must be equal: to 1e-4 of their norm, FT-L's
-to 1e-3, closed forms to 1e-5."""
+to 1e-3, closed forms to 1e-5. PMET's search magnifies rounding on Llama's shape: the usual way itself changes the
+weights by 4.9e-4 otherwise when nothing but the order of attention's sums is another, and ours must be nearer to it than that."""
 FAMILIES = ("gpt2", "llama")
 MANY = 100
 SAME = 1e-4  # of a change: dozens of steps of Adam magnify rounding
@@ -123,6 +124,7 @@ class Case:
     ways: Callable[[Subject], tuple[Callable[[], Changes], Callable[[], Changes]]]
     per: int = 1
     within: float = SAME
+    magnifies: bool = False  # so much that the usual way is further than that from itself
 
 
 def _rome(subject: Subject) -> tuple[Callable[[], Changes], Callable[[], Changes]]:
@@ -195,7 +197,7 @@ def _both(goal: float) -> dict[str, float]:
 CASES = {
     "rome": Case("ROME, one edit", _both(3.0), _rome),
     "memit": Case("MEMIT, 10 edits, per edit", {"gpt2": 4.0, "llama": 5.0}, _memit, per=10),
-    "pmet": Case("PMET, 10 edits, per edit", _both(4.0), _pmet, per=10),
+    "pmet": Case("PMET, 10 edits, per edit", _both(4.0), _pmet, per=10, magnifies=True),
     "alphaedit": Case("AlphaEdit, 10 edits, per edit", _both(4.0), _alphaedit, per=10),
     "ftl": Case("FT-L, one edit", _both(1.5), _ftl, within=FINE_TUNED),
     "moments": Case("second moments, all layers", _both(3.5), _moments),
@@ -242,7 +244,9 @@ def _figures(chosen: argparse.Namespace, wanted: Sequence[str]) -> Iterator[Figu
     timed = partial(paired, pairs=chosen.pairs, device=chosen.device)
     for name, case in CASES.items():
         for family in chosen.families if name in wanted else ():
-            spent = timed(*case.ways(subject_of(Path(chosen.data), family, chosen.device)), partial(agree, case))
+            subject = subject_of(Path(chosen.data), family, chosen.device)
+            ways = case.ways(subject)
+            spent = timed(*ways, partial(agree, case, own=_own(subject, ways[0], case)))
             yield ratio(f"{case.what}, {family}", case.goals[family], spent, per=case.per, device=chosen.device)
     for name, what, goal, ways in (
         ("solve", f"MEMIT's solution, width {SOLVED}, 10 edits", 10.0, solving),
@@ -257,12 +261,27 @@ def subject_of(folder: Path, family: str, device: str = "cpu") -> Subject:
     return Subject(folder, family, *(load(folder / f"tiny_facts_{family}", device=device) for _ in range(2)))
 
 
-def agree(case: Case, peer: Changes, ours: Changes) -> None:
-    """Both ways change the same weights by the same."""
+def _own(subject: Subject, usual: Callable[[], Changes], case: Case) -> float:
+    """How far the usual way is from itself when attention adds up in another order."""
+    if not case.magnifies:
+        return 0.0
+    config, found = subject.copy.model.config, []
+    before = config._attn_implementation
+    for attention in ("eager", before):
+        config._attn_implementation = attention
+        found.append(_flat(usual()))
+    return float((found[0] - found[1]).norm() / found[1].norm())
+
+
+def agree(case: Case, peer: Changes, ours: Changes, *, own: float = 0.0) -> None:
+    """Both ways change the same weights by the same, or by as much as the usual way is from itself."""
     if only := peer.keys() ^ ours.keys():
         raise Differ(f"{case.what}: only one side changes {sorted(only)[0]}")
-    flat = (torch.cat([side[n].double().flatten() for n in sorted(peer)]) for side in (peer, ours))
-    alike(case.what, *flat, within=case.within)
+    alike(case.what, _flat(peer), _flat(ours), within=max(case.within, own))
+
+
+def _flat(changes: Changes) -> Tensor:
+    return torch.cat([changes[n].double().flatten() for n in sorted(changes)])
 
 
 def solving(width: int = SOLVED, *, device: str = "cpu") -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:

@@ -73,7 +73,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """What this benchmark is told beside --data, --pairs and --device."""
     parser.add_argument("--sizes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--steps", type=int, help=f"steps of a training; left out: {STEPS}")
-    parser.add_argument("--only", nargs="+", choices=[*(c.name for c in CASES), COSTS], help="nothing is written then")
+    parser.add_argument("--only", nargs="+", choices=[*(c.name for c in CASES), COSTS], help="others stay as they were")
 
 
 def run(chosen: argparse.Namespace) -> list[Figure]:
@@ -90,8 +90,7 @@ def run(chosen: argparse.Namespace) -> list[Figure]:
             figures += shown(costs.figures(lm, request, size, pairs=chosen.pairs, device=chosen.device))
     if COSTS in wanted:
         figures += shown([costs.memory(chosen.data)])
-    if not chosen.only:
-        save("training", figures, facts=circumstances(chosen.device))
+    save("training", figures, facts=circumstances(chosen.device), merge=True)
     return figures
 
 
@@ -113,9 +112,9 @@ def compared(case: Case, lm: LM, taught: Lesson, size: str, *, pairs: int, devic
 
 
 def ways(case: Case, lm: LM, taught: Lesson) -> tuple[Callable[[], Any], Callable[[], Edit]]:
-    """Both trainings over the lesson: the first gives a trained copy of the model, ours an edit."""
-    usual = partial(straightforward.train, lr=PLAN["lr"], weight_decay=PLAN["weight_decay"], pad=lm.pad)
-    return partial(usual, lm.model, taught.rows(lm), case.peer(lm)), partial(trained, case.ours, lm, taught)
+    """Both trainings, from the lesson's texts on: the first gives a trained copy of the model, ours an edit."""
+    train = partial(straightforward.train, lr=PLAN["lr"], weight_decay=PLAN["weight_decay"], pad=lm.pad)
+    return lambda: train(lm.model, taught.rows(lm), case.peer(lm)), partial(trained, case.ours, lm, taught)
 
 
 def same_gradient(case: Case, lm: LM, taught: Lesson, *, within: float = 1e-5) -> tuple[float, float]:

@@ -20,6 +20,7 @@ from unteach.edit.train import train
 from unteach.edit.trainable import trainable
 from unteach.lm.anatomy import anatomy, blocks
 from unteach.lm.model import LM
+from unteach.lm.trace import Start
 from unteach.schema import InputError, Need
 
 PLAN = Plan(tune="down:1-2", epochs=3, lr=3e-3, batch_size=2, accumulate=1)
@@ -56,13 +57,20 @@ def test_down_trains_the_down_projections_of_its_blocks(lm: LM) -> None:
         train(lm, task(), replace(PLAN, tune="down:3"))
 
 
-@pytest.mark.parametrize(("tune", "first"), [("full", 0), ("lora", 0), ("1-2", 1), ("down:2", 2), ("0,2", 0)])
-def test_what_enters_the_first_block_in_training_is_known(lm: LM, tune: str, first: int) -> None:
+STARTS = {
+    "full": Start(), "lora": Start(), "1-2": Start(1), "0,2": Start(), "down:2": Start(2, inside=True),
+    "down:0-1": Start(inside=True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tune", "first"), STARTS.items())
+def test_what_enters_where_training_begins_is_known(lm: LM, tune: str, first: Start) -> None:
     with trainable(lm, replace(PLAN, tune=tune)) as parts:
         assert parts.first == first
 
 
-def test_blocks_below_the_first_in_training_run_once_a_row(lm: LM, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tune", ["1-2", "down:1-2"])
+def test_what_lies_below_what_is_trained_runs_once_a_row(lm: LM, monkeypatch: pytest.MonkeyPatch, tune: str) -> None:
     monkeypatch.setattr(loop.Gauge, "wanted", False)
     ran = dict.fromkeys(range(3), 0)
     for i, block in enumerate(blocks(lm.model)):
@@ -70,10 +78,10 @@ def test_blocks_below_the_first_in_training_run_once_a_row(lm: LM, monkeypatch: 
         monkeypatch.setattr(inner, "forward", _counting(inner.forward, ran, i))
     for loss, needs in ((ascent, ()), (steered, ("hidden",))):
         ran |= dict.fromkeys(ran, 0)
-        train(lm, task(loss, *needs), PLAN)  # 2 steps an epoch, 3 epochs
+        train(lm, task(loss, *needs), replace(PLAN, tune=tune))  # 2 steps an epoch, 3 epochs
         rows = [ran[i] for i in range(3)]
-        assert rows[0] <= 4 + 2  # once for each batch of rows not seen before
-        assert rows[1] >= 6
+        assert 0 < rows[0] <= 4 + 2  # once for each batch of rows not seen before
+        assert rows[1] == rows[0] if tune.startswith("down:") else rows[1] >= 6
         assert rows[2] == (0 if needs else 6)  # nothing above what is read
 
 
@@ -92,7 +100,7 @@ def test_what_is_kept_of_the_lower_blocks_is_what_they_say(
     kept = put(train(lm, task(loss, *needs), PLAN)[0])
     monkeypatch.setattr(desk, "MOST_BYTES", 1)
     crowded = put(train(lm, task(loss, *needs), PLAN)[0])
-    monkeypatch.setattr(LM, "enter", lambda *_: None)
+    monkeypatch.setattr(LM, "begin", lambda *_: None)
     anew = put(train(lm, task(loss, *needs), PLAN)[0])
     for name, value in anew.items():
         moved = (value - lm.parameters()[name]).norm()

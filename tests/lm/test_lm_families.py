@@ -7,8 +7,9 @@ import families
 import worlds
 from unteach.lm.anatomy import FAMILIES, anatomy, blocks, head, stored_in_out
 from unteach.lm.batch import collate
+from unteach.lm.forward import at_answers
 from unteach.lm.load import quiet
-from unteach.lm.model import LM, at_answers
+from unteach.lm.model import LM
 from unteach.schema import InputError
 
 PROMPTS = [

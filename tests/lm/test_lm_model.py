@@ -9,8 +9,9 @@ from torch import Tensor
 
 import worlds
 from unteach.lm.anatomy import anatomy, blocks, head
+from unteach.lm.forward import at_answers
 from unteach.lm.load import load, quiet
-from unteach.lm.model import LM, at_answers, weights_digest
+from unteach.lm.model import LM, weights_digest
 from unteach.lm.trace import Site
 
 PROMPTS = ["What", worlds.RECORDS[1].prompt, worlds.RECORDS[3].prompt]

@@ -6,8 +6,9 @@ from torch import Tensor
 
 import worlds
 from unteach.lm.batch import Batch
+from unteach.lm.likelihood import of_logits
 from unteach.lm.model import LM
-from unteach.lm.view import Pass, View, _LogProbability, likeliest
+from unteach.lm.view import Pass, View, likeliest
 
 SLICES = [slice(0, 6), slice(0, 2), slice(2, 5), slice(5, 6), slice(3, 3)]
 
@@ -123,9 +124,9 @@ def test_the_gradient_of_a_log_probability() -> None:
     dice = torch.Generator().manual_seed(0)
     logits = torch.randn(5, 7, dtype=torch.float64, generator=dice, requires_grad=True)
     targets = torch.tensor([0, 6, 3, 3, 1])
-    assert torch.autograd.gradcheck(lambda x: _LogProbability.apply(x, targets), (logits,))
+    assert torch.autograd.gradcheck(lambda x: of_logits(x, targets), (logits,))
     plain = logits.log_softmax(-1).gather(1, targets[:, None])[:, 0]
-    torch.testing.assert_close(_LogProbability.apply(logits, targets), plain, rtol=0, atol=0)
+    torch.testing.assert_close(of_logits(logits, targets), plain, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from unteach.edit.plan import Step
+from unteach.lm.anatomy import anatomy
 from unteach.lm.batch import Batch, Row, collate
 from unteach.lm.model import LM
-from unteach.lm.trace import Enter
+from unteach.lm.trace import Enter, Start
 from unteach.lm.view import Pass, View
 from unteach.schema import InputError, Need, Record
 
@@ -58,8 +59,8 @@ class Task:
 class Desk:
     """Encodes every row once and lays the rows of each step side by side.
 
-    `memory` keeps what the model before said of a row, `entered` the states with which a row enters the first block
-    in training: both are the same in every epoch.
+    `memory` keeps what the model before said of a row, `entered` what a row enters with where
+    training begins: both are the same in every epoch.
     """
 
     def __init__(self, lm: LM, task: Task) -> None:
@@ -83,10 +84,10 @@ class Desk:
         forget, retain = ({f"{s}/{r.id}": len(self.rows[f"{s}/{r.id}"].ids) for r in rows} for s, rows in self._named)
         return forget, retain
 
-    def views(self, step: Step, before: Callable[[Batch, Enter | None], Pass], first: int = 0) -> tuple[Sides, Sides]:
+    def views(self, step: Step, before: Callable[[Batch, Enter | None], Pass], first: Start) -> tuple[Sides, Sides]:
         """One forward pass for all rows of the step, seen from both sides, and the model before, equally.
 
-        `first` is the first block in training; what lies below it runs once for each row.
+        `first` is where training begins; what lies below it runs once for each row.
         """
         own = step.forget if "forget" in self.task.needs else ()
         swapped = self._swapped(step) if self.task.replaced else ()
@@ -102,7 +103,7 @@ class Desk:
         self,
         keys: Sequence[str],
         before: Callable[[Batch, Enter | None], Pass],
-        first: int,
+        first: Start,
         instead: View | None = None,
     ) -> View:
         """What the model before says of some rows: remembered, or computed for them alone when a loss asks for it."""
@@ -111,13 +112,18 @@ class Desk:
         kept = Pass(batch, lambda: whole.logits, lambda layer: self._states(keys, whole, layer))
         return View(kept, slice(0, len(keys)), known=self._known(keys, batch), instead=instead)
 
-    def _enter(self, keys: Sequence[str], batch: Batch, first: int) -> Enter | None:
+    def _enter(self, keys: Sequence[str], batch: Batch, first: Start) -> Enter | None:
         if any(k not in self.entered for k in keys):
-            states = self.lm.enter(batch, first)
-            if states is None:
+            begun = self.lm.begin(batch, first)
+            if begun is None:
                 return None
+            states = begun.states if begun.inner is None else torch.cat([begun.states, begun.inner], 2)
             _put(self.entered, keys, states[0], batch.real.sum(1))
-        return Enter(first, torch.cat([self.entered[k] for k in keys])[None])
+        known = torch.cat([self.entered[k] for k in keys])[None]
+        if not first.inside:
+            return Enter(first.layer, known)
+        width = int(self.lm.model.config.hidden_size)
+        return Enter(first.layer, known[..., :width], known[..., width:], anatomy(self.lm.model).mlp_out)
 
     def _states(self, keys: Sequence[str], before: Pass, layer: float) -> Tensor:
         """The states after a block at the answers, of the model before, computed once for each row."""

@@ -17,7 +17,7 @@ from unteach.edit.plan import DOWN, LORA, Plan, draw, layers
 from unteach.lm.anatomy import anatomy, plain_name, stored_in_out
 from unteach.lm.batch import Batch
 from unteach.lm.model import LM
-from unteach.lm.trace import Enter
+from unteach.lm.trace import Enter, Start
 from unteach.lm.view import Pass
 from unteach.schema import InputError
 
@@ -31,8 +31,8 @@ class Trainable(Protocol):
     def parameters(self) -> Mapping[str, nn.Parameter]: ...
 
     @property
-    def first(self) -> int:
-        """The first block that is trained: what enters it never changes."""
+    def first(self) -> Start:
+        """Where training begins: what enters there never changes."""
         ...
 
     def before(self, batch: Batch, enter: Enter | None = None) -> Pass: ...
@@ -67,10 +67,15 @@ class _Scratch:
     originals: Mapping[str, Tensor]
 
     @property
-    def first(self) -> int:
-        prefix = f"{anatomy(self.lm.model).blocks}."
-        numbers = [n.removeprefix(prefix).split(".")[0] if n.startswith(prefix) else "0" for n in self.parameters]
-        return min(map(int, numbers))
+    def first(self) -> Start:
+        where = anatomy(self.lm.model)
+        prefix = f"{where.blocks}."
+        if not all(name.startswith(prefix) for name in self.parameters):
+            return Start()
+        names = [name.removeprefix(prefix).partition(".") for name in self.parameters]
+        layer = min(int(number) for number, _, _ in names)
+        inside = all(part.startswith(f"{where.mlp_out}.") for number, _, part in names if int(number) == layer)
+        return Start(layer, inside and where.sums)
 
     def before(self, batch: Batch, enter: Enter | None = None) -> Pass:
         return self.lm.run(batch, weights=self.originals, enter=enter)
@@ -118,8 +123,8 @@ class _Lora:
     sites: Mapping[str, LoraLayer]
 
     @property
-    def first(self) -> int:
-        return 0
+    def first(self) -> Start:
+        return Start()
 
     def before(self, batch: Batch, _enter: Enter | None = None) -> Pass:
         """The model as it was: only the adapter in training is switched off, a user's own stays on."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -119,6 +120,11 @@ class Batch:
         return self.sources[:, :-1][self.answer[:, 1:]]
 
     @cached_property
+    def asking(self) -> Int[Tensor, " P"]:
+        """Which of the R computed tokens predict one answer token or several, no two alike."""
+        return self.predicting.bincount().nonzero()[:, 0]
+
+    @cached_property
     def groups(self) -> tuple[Int[Tensor, "b t"], ...]:
         """The `sources` of rows of like length, longest rows first: they lie side by side inside attention."""
         return tuple(self.sources[rows, :width] for rows, width in self._alike)
@@ -143,6 +149,11 @@ class Batch:
             found[-1][0].append(row)
         return found
 
+    @cached_property
+    def shares(self) -> bool:
+        """Whether rows begin with tokens that are computed for another."""
+        return not torch.equal(self.owned, self.real)
+
     @property
     def padding(self) -> float:
         """The share of positions that hold no token."""
@@ -154,10 +165,8 @@ def collate(
 ) -> Batch:  # fmt: skip
     """Pad rows to the longest of them; with `share`, what a row begins with as the one before it is computed once."""
     width = max((len(r.ids) for r in rows), default=0)
-    ids = torch.full((len(rows), width), pad, dtype=torch.long)
-    at = torch.arange(width)
-    for i, row in enumerate(rows):
-        ids[i, : len(row.ids)] = torch.tensor(row.ids)
+    ids = torch.tensor([(*row.ids, *repeat(pad, width - len(row.ids))) for row in rows], dtype=torch.long)
+    ids, at = ids.view(len(rows), width), torch.arange(width)
     ends, starts = (_column(n) for n in ([len(r.ids) for r in rows], [max(r.start, 1) for r in rows]))
     real = at < ends
     owned = real & (at >= _column([0, *map(_shared, rows, rows[1:])][: len(rows)])) if share else real

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from threading import RLock
 from typing import Any
 
@@ -13,13 +13,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from unteach.lm.anatomy import anatomy, blocks, head, plain_name, trunk
+from unteach.lm.anatomy import anatomy, blocks, plain_name, trunk
 from unteach.lm.batch import Batch, Encoder, Template, collate
 from unteach.lm.continuous import ContinuousBatch
+from unteach.lm.forward import Head, States, at_answers, at_answers_only, computed, inside
 from unteach.lm.generate import extend, generate
 from unteach.lm.guard import Guard
-from unteach.lm.packed import packed_states, packs
-from unteach.lm.trace import Enter, Site, entering, positions_of, run_into, run_to, tapped
+from unteach.lm.packed import packs
+from unteach.lm.trace import Enter, Site, Start, entering, positions_of, run_into, run_to, tapped, watched
 from unteach.lm.view import Pass
 from unteach.schema import InputError, Record
 
@@ -101,26 +102,38 @@ class LM:
 
         `weights` stand in for parameters of the same name during this call.
         """
-        return self._call(_Logits(self.model, self._packs), batch, weights)
+        return self._call(Head(self.model), weights, self._answering(batch, weights))
 
     def run(self, batch: Batch, weights: Mapping[str, Tensor] | None = None, *, enter: Enter | None = None) -> Pass:
         """A lazy forward pass over a batch, from the first block or from the one that `enter` names."""
+        headed = partial(self._call, Head(self.model), weights)
 
-        def logits() -> Tensor:
+        @cache
+        def states() -> Tensor:
             with entering(blocks(self.model), enter):
-                return self.logits(batch, weights)
+                return self._answering(batch, weights)
 
         def hidden(layer: float) -> Tensor:
-            with entering(blocks(self.model), enter):
+            with entering(blocks(self.model), enter), self._at_answers_only(batch, self.layer(layer)):
                 return at_answers(self._states(batch, self.layer(layer), weights), batch)
 
-        return Pass(batch, logits, hidden)
+        return Pass(batch, lambda: headed(states()), hidden, lambda: headed(states(), batch.targets))
 
     @torch.no_grad()
     def enter(self, batch: Batch, layer: int, *, enter: Enter | None = None) -> Tensor | None:
         """The states (1, R, D) that enter a block, packed; None where rows cannot be packed now."""
         with entering(blocks(self.model), enter):
             return self._states(batch, layer - 1, None) if self._packs and layer else None
+
+    @torch.no_grad()
+    def begin(self, batch: Batch, start: Start) -> Enter | None:
+        """What enters a model where a change of it begins; None where that is the first block, or cannot be had now."""
+        if not start.inside:
+            states = self.enter(batch, start.layer)
+            return None if states is None else Enter(start.layer, states)
+        if not self._packs or watched(blocks(self.model)[start.layer]):
+            return None
+        return inside(self.model, start.layer, partial(self._states, batch, start.layer, None))
 
     def inputs(
         self, batch: Batch, paths: Sequence[str], weights: Mapping[str, Tensor] | None = None, *,
@@ -130,7 +143,7 @@ class LM:
 
         Nothing behind the last of them is computed.
         """
-        call = partial(self._call, _Logits(self.model, self._packs), batch, weights)
+        call = partial(self._whole, batch, weights)
         with entering(blocks(self.model), enter):
             found = run_into(self.model, paths, call)
         return [computed(states, batch) for states in found]
@@ -139,26 +152,36 @@ class LM:
         self, batch: Batch, path: str, weights: Mapping[str, Tensor] | None = None, *, enter: Enter | None = None
     ) -> Float[Tensor, "R D"]:
         """What a module puts out at the R computed tokens of a batch; nothing behind it is computed."""
-        call = partial(self._call, _Logits(self.model, self._packs), batch, weights)
+        call = partial(self._whole, batch, weights)
         with entering(blocks(self.model), enter):
             return computed(run_to(self.model, path, call), batch)
 
     def _states(self, batch: Batch, layer: int, weights: Mapping[str, Tensor] | None) -> Tensor:
         path = f"{anatomy(self.model).blocks}.{layer}"
-        return run_to(self.model, path, lambda: self._call(_Logits(self.model, self._packs), batch, weights))
+        return run_to(self.model, path, partial(self._whole, batch, weights))
+
+    def _answering(self, batch: Batch, weights: Mapping[str, Tensor] | None) -> Float[Tensor, "N D"]:
+        with self._at_answers_only(batch, self.layers - 1):
+            return at_answers(self._whole(batch, weights), batch)
+
+    def _at_answers_only(self, batch: Batch, layer: int) -> AbstractContextManager[None]:
+        return at_answers_only(self.model, layer, batch) if self._packs else nullcontext()
 
     @property
     def _packs(self) -> bool:
         return not self._taps and packs(self.model)
 
-    def _call(self, module: nn.Module, batch: Batch, weights: Mapping[str, Tensor] | None) -> Tensor:
-        inner = {f"model.{name}": value for name, value in self._stored(weights).items()} if weights else {}
+    def _whole(self, batch: Batch, weights: Mapping[str, Tensor] | None) -> Tensor:
         self._prompt_end = batch.answer.int().argmax(1)
         try:
-            found: Tensor = functional_call(module, inner, (batch,)) if inner else module(batch)
-            return found
+            return self._call(States(self.model, packed=self._packs), weights, batch)
         finally:
             self._prompt_end = None
+
+    def _call(self, module: nn.Module, weights: Mapping[str, Tensor] | None, *given: Any) -> Tensor:
+        inner = {f"model.{name}": value for name, value in self._stored(weights).items()} if weights else {}
+        found: Tensor = functional_call(module, inner, given) if inner else module(*given)
+        return found
 
     def _stored(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Plain names as the names under which the model (perhaps wrapped by PEFT) keeps them."""
@@ -255,35 +278,6 @@ class LM:
         if self._digest is None or self._digest[0] != stamp:
             self._digest = (stamp, weights_digest(state))
         return self._digest[1]
-
-
-class _Logits(nn.Module):
-    """Batch to the (N, V) logits at its answer tokens."""
-
-    def __init__(self, model: nn.Module, packed: bool) -> None:
-        super().__init__()
-        self.model, self.packed = model, packed
-
-    def forward(self, batch: Batch) -> Tensor:
-        states = packed_states(self.model, batch) if self.packed else self._padded(batch)
-        return head(self.model, at_answers(states, batch))
-
-    def _padded(self, batch: Batch) -> Tensor:
-        states: Tensor = trunk(self.model)(
-            input_ids=batch.ids, attention_mask=batch.real.long(), position_ids=batch.positions, use_cache=False
-        ).last_hidden_state
-        return states
-
-
-def at_answers(states: Float[Tensor, "..."], batch: Batch) -> Float[Tensor, "N D"]:
-    """The states at the positions that predict the answer tokens, from padded (B, T, D) or packed (1, R, D) ones."""
-    return computed(states, batch).index_select(0, batch.predicting)
-
-
-def computed(states: Float[Tensor, "..."], batch: Batch) -> Float[Tensor, "R D"]:
-    """The states of the R computed tokens, from padded (B, T, D) or packed (1, R, D) ones."""
-    padded = states.shape[:2] == batch.ids.shape
-    return states.flatten(0, 1).index_select(0, batch.places) if padded else states[0]
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:

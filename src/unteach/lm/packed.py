@@ -11,9 +11,9 @@ from contextvars import ContextVar
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import embedding, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from unteach.lm.anatomy import anatomy, blocks, trunk
@@ -56,26 +56,53 @@ def _attention(
 ) -> tuple[Tensor, None]:  # fmt: skip
     """(1, H, R, E) queries and keys to (1, R, H, E) values, each row attending to itself alone."""
     batch = _laid.get()
-    if query.shape[1] != key.shape[1]:
+    shared = query.shape[1] != key.shape[1]  # heads of keys, by several heads of queries
+    repeated = shared and (query.device.type != "cpu" or softcap is not None)
+    if repeated:
         key, value = (x.repeat_interleave(query.shape[1] // x.shape[1], 1) for x in (key, value))
     tokens = [x[0].transpose(0, 1) for x in (query, key, value)]
     found = []
-    for sources in batch.groups:
-        q, k, v = (_spread(x, sources) for x in tokens)
+    for q, k, v in zip(*(_spread(x, batch) for x in tokens), strict=True):
         width = q.shape[2]
         seen = None if sliding_window is None or sliding_window >= width else _within(width, sliding_window, q.device)
         if softcap is not None:
             out = _capped(q, k, v, seen, softcap, q.shape[-1] ** -0.5 if scaling is None else scaling)
         else:
-            out = scaled_dot_product_attention(q, k, v, seen, dropout, is_causal=seen is None, scale=scaling)
+            gqa = shared and not repeated
+            out = scaled_dot_product_attention(
+                q, k, v, seen, dropout, is_causal=seen is None, scale=scaling, enable_gqa=gqa
+            )
         found.append(out.transpose(1, 2).flatten(0, 1))
     return torch.cat(found).index_select(0, batch.returns)[None], None
 
 
-def _spread(tokens: Float[Tensor, "R H E"], sources: Int[Tensor, "b t"]) -> Float[Tensor, "b H t E"]:
-    """Each row's own tokens, and any where it has none."""
-    spread: Tensor = embedding(sources, tokens.flatten(1)).view(*sources.shape, *tokens.shape[1:])
-    return spread.transpose(1, 2)
+def _spread(tokens: Float[Tensor, "R H E"], batch: Batch) -> list[Float[Tensor, "b H t E"]]:
+    """The tokens of each group of rows, and any where a row has none."""
+    sources = torch.cat([group.flatten() for group in batch.groups])
+    laid: Tensor = _Laid.apply(tokens.flatten(1), sources, None if batch.shares else batch.returns)  # type: ignore[no-untyped-call]
+    parts = torch.split(laid, [group.numel() for group in batch.groups])
+    heads = tokens.shape[1:]
+    return [x.view(*group.shape, *heads).transpose(1, 2) for x, group in zip(parts, batch.groups, strict=True)]
+
+
+class _Laid(torch.autograd.Function):
+    """Tokens at several places; where each real one has a place of its own, its gradient is read there.
+
+    Nothing comes back from the places that hold no token.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, sources: Tensor, returns: Tensor | None) -> Tensor:
+        ctx.save_for_backward(sources, returns)
+        ctx.count = len(tokens)
+        return tokens.index_select(0, sources)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        sources, returns = ctx.saved_tensors
+        if returns is not None:
+            return grad.index_select(0, returns), None, None
+        return grad.new_zeros(ctx.count, *grad.shape[1:]).index_add(0, sources, grad), None, None
 
 
 def _within(width: int, window: int, device: torch.device) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -85,12 +86,25 @@ def run_into(model: nn.Module, paths: Sequence[str], run: Callable[[], object]) 
     return caught
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a change of a model begins: with a block, or inside it with the last map of its MLP."""
+
+    layer: int = 0
+    inside: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Enter:
-    """Where a forward pass begins: the states (1, R, D) of its rows, packed, as they enter a block."""
+    """Where a forward pass begins: the states (1, R, D) of its rows, packed, as they enter a block.
+
+    Where there are `inner` (1, R, I), those enter the block's module `last`, and `states` are what it adds to.
+    """
 
     layer: int
     states: Tensor
+    inner: Tensor | None = None
+    last: str = ""
 
 
 @contextmanager
@@ -104,19 +118,29 @@ def entering(blocks: nn.ModuleList, enter: Enter | None) -> Iterator[None]:
         return ((enter.states, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": enter.states})
 
     handle = blocks[enter.layer].register_forward_pre_hook(begin, with_kwargs=True)
-    below = list(blocks[: enter.layer])
+    skipped = list(blocks[: enter.layer + (enter.inner is not None)])
     try:
-        for block in below:
+        for block in skipped:
             block.forward = _as_it_came
+        if enter.inner is not None:
+            skipped[-1].forward = partial(_as_it_came, last=skipped[-1].get_submodule(enter.last), inner=enter.inner)
         yield
     finally:
         handle.remove()
-        for block in below:
+        for block in skipped:
             del block.forward
 
 
-def _as_it_came(states: Tensor, *_others: Any, **_more: Any) -> Tensor:
-    return states
+def _as_it_came(
+    states: Tensor, *_others: Any, last: nn.Module | None = None, inner: Tensor | None = None, **_more: Any
+) -> Tensor:  # fmt: skip
+    """The states a block was given, and what its last map says over them where it is told what enters that."""
+    return states if last is None else states + last(inner)
+
+
+def watched(module: nn.Module) -> bool:
+    """Whether somebody reads or changes what goes through a module, or through a part of it."""
+    return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
 
 
 def positions_of(real: Tensor) -> Tensor:

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from unteach.lm.batch import Batch
+from unteach.lm.likelihood import of_logits
 
 
 def likeliest(logits: Float[Tensor, "... V"]) -> Int[Tensor, "..."]:
@@ -23,11 +22,15 @@ def likeliest(logits: Float[Tensor, "... V"]) -> Int[Tensor, "..."]:
 class Pass:
     """One forward pass over a batch; nothing is computed before it is asked for.
 
-    `logits` gives the (N, V) logits at the answer tokens, `hidden` the (N, D) states after a layer.
+    `logits` gives the (N, V) logits at the answer tokens, `hidden` the (N, D) states after a layer, and `logps` the (N,)
+    log-probabilities, where they can be had without all logits.
     """
 
-    def __init__(self, batch: Batch, logits: Callable[[], Tensor], hidden: Callable[[float], Tensor]) -> None:
-        self.batch, self._logits, self._hidden = batch, logits, hidden
+    def __init__(
+        self, batch: Batch, logits: Callable[[], Tensor], hidden: Callable[[float], Tensor],
+        logps: Callable[[], Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        self.batch, self._logits, self._hidden, self._logps = batch, logits, hidden, logps
         self._kept: dict[float, Tensor] = {}
 
     @cached_property
@@ -37,30 +40,14 @@ class Pass:
 
     @cached_property
     def token_logps(self) -> Float[Tensor, " N"]:
-        found: Tensor = _LogProbability.apply(self.logits, self.batch.targets)  # type: ignore[no-untyped-call]
-        return found
+        if self._logps is None or "logits" in self.__dict__:
+            return of_logits(self.logits, self.batch.targets)
+        return self._logps()
 
     def hidden(self, layer: float) -> Float[Tensor, "N D"]:
         if layer not in self._kept:
             self._kept[layer] = self._hidden(layer)
         return self._kept[layer]
-
-
-class _LogProbability(torch.autograd.Function):
-    """log p(target) of each token; its gradient is onehot - p, written in one pass over the vocabulary."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-        logps = logits.log_softmax(-1)
-        ctx.save_for_backward(logps, targets)
-        return logps.gather(1, targets[:, None])[:, 0]
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Float[Tensor, " N"]) -> tuple[Float[Tensor, "N V"], None]:
-        logps, targets = ctx.saved_tensors
-        found = logps.exp().mul_(-grad[:, None])
-        return found.scatter_add_(1, targets[:, None], grad[:, None]), None
 
 
 class View:

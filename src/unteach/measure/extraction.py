@@ -5,13 +5,11 @@ Both measures leave the end-of-text token out. Training may stop on them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 
 from unteach.lm.anatomy import anatomy, head
-from unteach.lm.model import LM, at_answers
-from unteach.lm.trace import run_to
+from unteach.lm.model import LM
 from unteach.lm.view import likeliest
 from unteach.measure.answers import Answer, ask, batched, ended
 from unteach.schema import Record
@@ -26,11 +24,11 @@ def memorization_accuracy(lm: LM, records: Sequence[Record]) -> list[float | Non
     """The share of all tokens of a row but the first, question included, that the model would have chosen itself."""
     found: dict[int, float | None] = {}
     for part, batch in batched(lm, records):
-        states = run_to(lm.model, anatomy(lm.model).norm, partial(lm.logits, batch))
+        states = lm.outputs(batch, anatomy(lm.model).norm)
         known = batch.real.clone()
         known[:, 0] = False  # predicted from nothing
         whole = replace(batch, answer=known)
-        hits = (likeliest(head(lm.model, at_answers(states, whole))) == whole.targets).cpu()
+        hits = (likeliest(head(lm.model, states[whole.predicting])) == whole.targets).cpu()
         for k, (i, end) in enumerate(zip(part, ended(lm, batch), strict=True)):
             row = hits[whole.offsets[k] : whole.offsets[k + 1] - end]
             found[i] = float(row.float().mean()) if len(row) else None

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from unteach.lm.anatomy import anatomy
 from unteach.lm.batch import Batch, Row, collate
-from unteach.lm.model import LM, at_answers
+from unteach.lm.forward import at_answers
+from unteach.lm.model import LM
 from unteach.lm.trace import tapped
 from unteach.measure.answers import ELSEWHERE, ON_CPU
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from unteach.edit.patches import AddOuter
 from unteach.lm.anatomy import anatomy, stored_in_out
 from unteach.lm.batch import Batch, Row, collate
-from unteach.lm.model import LM, computed
+from unteach.lm.forward import computed
+from unteach.lm.model import LM
 from unteach.lm.view import View
 
 

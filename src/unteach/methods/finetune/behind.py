@@ -18,7 +18,7 @@ from unteach.edit.trainable import Trainable, frozen
 from unteach.lm.batch import Batch
 from unteach.lm.model import LM
 from unteach.lm.stats import mlp_out
-from unteach.lm.trace import Enter, Site
+from unteach.lm.trace import Enter, Site, Start
 from unteach.lm.view import Pass
 from unteach.measure.answers import batched
 from unteach.schema import Record
@@ -29,7 +29,7 @@ SIDES = ("down", "up")
 class Behind:
     """Layers h + h @ down @ up behind the MLPs that a plan names, all of them unless it does; `up` begins at 0."""
 
-    first: ClassVar[int] = 0
+    first: ClassVar[Start] = Start()
 
     def __init__(self, lm: LM, plan: Plan) -> None:
         named = range(lm.layers) if plan.tune in (None, "lora", "full") else layers(plan.tune)

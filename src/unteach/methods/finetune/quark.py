@@ -18,7 +18,7 @@ from unteach.lm.batch import Batch, Row, collate
 from unteach.lm.guard import Guard, Streaming, Turns, asked, asking
 from unteach.lm.model import LM
 from unteach.lm.reworded import reworded
-from unteach.lm.trace import Enter
+from unteach.lm.trace import Enter, Start
 from unteach.lm.view import Pass, View
 from unteach.methods.finetune.samples import Reward, Sample, drawn, quantiles, unlike
 from unteach.registry import guard, method
@@ -167,7 +167,7 @@ class Unasked:
         return self.inner.parameters
 
     @property
-    def first(self) -> int:
+    def first(self) -> Start:
         return self.inner.first
 
     def before(self, batch: Batch, _enter: Enter | None = None) -> Pass:

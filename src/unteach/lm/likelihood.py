@@ -1,0 +1,84 @@
+"""The log-probability of each answer token, and its gradient, without more copies of all logits than one."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from unteach.lm.anatomy import head
+
+AT_ONCE = 256  # tokens: their logits over a small vocabulary stay near a processor
+
+
+def log_probabilities(model: Any, states: Float[Tensor, "N D"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """log p(target) from the states that predict it, in float32 or better."""
+    last = model.get_output_embeddings()
+    plain = type(last) is nn.Linear and last.bias is None and not (last._forward_hooks or last._forward_pre_hooks)
+    capped = getattr(model.config, "final_logit_softcapping", None)
+    if plain and not capped and states.dtype == last.weight.dtype == torch.float32:
+        found: Tensor = _OfStates.apply(states, last.weight, targets)  # type: ignore[no-untyped-call]
+        return found
+    return of_logits(head(model, states), targets)
+
+
+def of_logits(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """log p(target) of each token."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    found: Tensor = _OfLogits.apply(wide, targets)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _OfLogits(torch.autograd.Function):
+    """log p(target) of each token; its gradient is onehot - p, written in one pass over the vocabulary."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+        logps = logits.log_softmax(-1)
+        ctx.save_for_backward(logps, targets)
+        return logps.gather(1, targets[:, None])[:, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Float[Tensor, " N"]) -> tuple[Float[Tensor, "N V"], None]:
+        logps, targets = ctx.saved_tensors
+        found = logps.exp().mul_(-grad[:, None])
+        return found.scatter_add_(1, targets[:, None], grad[:, None]), None
+
+
+class _OfStates(torch.autograd.Function):
+    """The same from the states before a linear head, some tokens after others.
+
+    onehot - p is taken before it meets the head or the states: their products taken apart lose it where p is near 1.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, states: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
+        logps, chances = [], []
+        for part, wanted in zip(torch.split(states, AT_ONCE), torch.split(targets, AT_ONCE), strict=True):
+            logits = part @ weight.T
+            p = logits.softmax(-1)
+            above = logits.gather(1, wanted[:, None])[:, 0] - logits.amax(-1)
+            logps.append(above + p.amax(-1).log())  # of the likeliest token, whose p is never too small for a number
+            chances.append(p)
+        ctx.save_for_backward(states, weight, targets, *chances)
+        return torch.cat(logps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Float[Tensor, " N"]) -> tuple[Tensor | None, Tensor | None, None]:
+        states, weight, targets, *chances = ctx.saved_tensors
+        back = torch.empty_like(states) if ctx.needs_input_grad[0] else None
+        change = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        for n, p in enumerate(chances):
+            at = slice(n * AT_ONCE, n * AT_ONCE + len(p))
+            scale = grad[at, None]
+            steered = (p * -scale).scatter_add_(1, targets[at, None], scale)
+            if back is not None:
+                torch.mm(steered, weight, out=back[at])
+            if change is not None:
+                change.addmm_(steered.T, states[at])
+        return back, change, None
