@@ -19,6 +19,7 @@ from torch import Tensor
 from benchmarks.figures import RESULTS, Figure, circumstances, kept, parser_of, ratio, save, shown
 from benchmarks.page import placed
 from benchmarks.paired import Differ, alike, paired
+from benchmarks.solutions import PROJECTED, SOLVED, projecting, solving
 from benchmarks.straightforward import editing as straightforward
 from benchmarks.straightforward.editing import Changes
 from unteach.data.facts import read_facts
@@ -33,7 +34,6 @@ from unteach.methods.facts.ftl import FTL
 from unteach.methods.facts.memit import MEMIT
 from unteach.methods.facts.pmet import PMET
 from unteach.methods.facts.rome import ROME
-from unteach.methods.facts.solve import spread_evenly, unused
 from unteach.methods.facts.values import Search
 from unteach.schema import Fact, Request
 
@@ -56,7 +56,6 @@ FAMILIES = ("gpt2", "llama")
 MANY = 100
 SAME = 1e-4  # of a change: dozens of steps of Adam magnify rounding
 FINE_TUNED = 1e-3  # Adam's first steps go by the signs of gradients, of which some are nearly 0
-SOLVED, PROJECTED = 4096, 2048  # widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,30 +281,6 @@ def agree(case: Case, peer: Changes, ours: Changes, *, own: float = 0.0) -> None
 
 def _flat(changes: Changes) -> Tensor:
     return torch.cat([changes[n].double().flatten() for n in sorted(changes)])
-
-
-def solving(width: int = SOLVED, *, device: str = "cpu") -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
-    """One batch of ten facts, where the second moment's factor is there already."""
-    moment, weight = _moment(width, device), 0.2 * width
-    keys = torch.randn(10, width, generator=torch.Generator().manual_seed(1)).to(device)
-    factor = torch.linalg.cholesky(moment.double())
-    dense = straightforward.dense({"": moment}, weight)
-    return lambda: dense("", keys.double().T).T, lambda: spread_evenly(keys, factor, weight)
-
-
-def projecting(width: int = PROJECTED, *, device: str = "cpu") -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
-    """The projector on the directions that text hardly uses, both in float64."""
-    moment = _moment(width, device)
-    low, high = torch.linalg.eigvalsh(moment.double())[width // 2 - 1 : width // 2 + 1].tolist()
-    threshold = (low + high) / 2
-    return lambda: straightforward.null_space(moment.double(), threshold), lambda: unused(moment, threshold)
-
-
-def _moment(width: int, device: str) -> Tensor:
-    """A second moment of keys, half of whose directions are hardly used."""
-    dice = torch.Generator().manual_seed(0)
-    keys = torch.randn(2 * width, width, generator=dice) * torch.where(torch.arange(width) < width // 2, 1.0, 0.01)
-    return (keys.T @ keys / len(keys)).to(device)
 
 
 def _listed(layers: Sequence[int]) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from accelerate import cpu_offload
 
 import families
 import worlds
@@ -105,3 +106,14 @@ def test_a_change_inside_a_block_begins_there(patient: LM) -> None:
     hook = blocks(patient.model)[0].register_forward_hook(lambda *_: None)
     assert patient.begin(batch, Start(0, inside=True)) is None  # somebody reads the block
     hook.remove()
+
+
+@torch.no_grad()
+def test_weights_that_are_fetched_for_each_call_are_left_to_who_fetches_them() -> None:
+    lm, offloaded = (families.family("llama", tie_word_embeddings=False) for _ in range(2))
+    cpu_offload(offloaded.model)
+    assert offloaded.model.lm_head.weight.is_meta
+    batch = lm.batch(ROWS)
+    found, expected = (one.run(batch) for one in (offloaded, lm))
+    torch.testing.assert_close(found.token_logps, expected.token_logps, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.hidden(0), expected.hidden(0), rtol=1e-5, atol=1e-5)

@@ -59,8 +59,8 @@ class Task:
 class Desk:
     """Encodes every row once and lays the rows of each step side by side.
 
-    `memory` keeps what the model before said of a row, `entered` what a row enters with where
-    training begins: both are the same in every epoch.
+    `memory` keeps what the model before said of a row, `entered` what a row enters with where training begins: both
+    are the same in every epoch.
     """
 
     def __init__(self, lm: LM, task: Task) -> None:

@@ -27,10 +27,15 @@ def gelus(model: Any, layer: int = 0) -> list[Instead]:
 
 def norms(model: Any) -> list[Instead]:
     """Norms by the root of the mean square in half as many operations, forward and back, as Transformers has them in."""
-    found = [
+    kind = [
         m for m in trunk(model).modules() if type(m).__name__.endswith("RMSNorm") and hasattr(m, "variance_epsilon")
     ]
-    return [(m, partial(_normed, m)) for m in found if m.weight.dtype == torch.float32]
+    return [(m, partial(_normed, m)) for m in kind if m.weight.dtype == torch.float32 and here(m)]
+
+
+def here(module: Any) -> bool:
+    """Whether a module's own weights are where it runs, and not fetched for each call, as Accelerate does it."""
+    return not hasattr(module, "_hf_hook")
 
 
 def _normed(norm: Any, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from unteach.lm.anatomy import head
+from unteach.lm.lean import here
+from unteach.lm.trace import watched
 
 AT_ONCE = 256  # tokens: their logits over a small vocabulary stay near a processor
 
@@ -15,7 +17,7 @@ AT_ONCE = 256  # tokens: their logits over a small vocabulary stay near a proces
 def log_probabilities(model: Any, states: Float[Tensor, "N D"], targets: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
     """log p(target) from the states that predict it, in float32 or better."""
     last = model.get_output_embeddings()
-    plain = type(last) is nn.Linear and last.bias is None and not (last._forward_hooks or last._forward_pre_hooks)
+    plain = type(last) is nn.Linear and last.bias is None and here(last) and not watched(last)
     capped = getattr(model.config, "final_logit_softcapping", None)
     if plain and not capped and states.dtype == last.weight.dtype == torch.float32:
         found: Tensor = _OfStates.apply(states, last.weight, targets)  # type: ignore[no-untyped-call]
