@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -102,11 +102,12 @@ def save(
 ) -> Path:  # fmt: skip
     """Write the figures with their circumstances to NAME.json.
 
-    With `merge`, figures of other lines that were found on the same machine with the same versions stay.
+    With `merge`, figures of other lines that were found on the same machine with the same versions stay, each with the
+    commit at which it was found.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    found = {f.what: asdict(f) | {"reached": f.reached} for f in figures}
+    found = {f.what: asdict(f) | {"reached": f.reached, "commit": facts["commit"]} for f in figures}
     if merge and path.exists():
         found = _like(json.loads(path.read_text(encoding="utf-8")), facts) | found
     content = {"circumstances": dict(facts), "figures": list(found.values())}
@@ -124,13 +125,18 @@ def kept(path: Path) -> list[str]:
     """A file of results as Markdown: its table, and a line of circumstances."""
     content = json.loads(path.read_text(encoding="utf-8"))
     figures, facts = content["figures"], content["circumstances"]
-    lines = table([Figure(**{k: v for k, v in f.items() if k != "reached"}) for f in figures])
+    known = {f.name for f in fields(Figure)}
+    lines = table([Figure(**{k: v for k, v in f.items() if k in known}) for f in figures])
     versions = f"Python {facts['python']}, PyTorch {facts['torch']}, transformers {facts['transformers']}"
-    return [
+    found = [
         *lines,
         "",
         f"{facts['machine']}; {facts['device']}; {versions}; commit {facts['commit']}, {facts['date']}.",
     ]
+    for commit in dict.fromkeys(f["commit"] for f in figures if f["commit"] != facts["commit"]):
+        older = "; ".join(f["what"] for f in figures if f["commit"] == commit)
+        found += ["", f"Not measured again since commit {commit}: {older}."]
+    return found
 
 
 def shown(figures: Iterable[Figure]) -> list[Figure]:

@@ -1,12 +1,9 @@
 """All paired comparisons after each other, and the section that shows them on the page of benchmarks."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks import auditing, training
-from benchmarks.figures import RESULTS, Figure, parser_of, table
+from benchmarks.figures import RESULTS, kept, parser_of
 from benchmarks.page import placed
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -49,17 +46,5 @@ def section(results: Path = RESULTS) -> str:
     for name, heading in PARTS.items():
         path = results / f"{name}.json"
         if path.exists():
-            content = json.loads(path.read_text(encoding="utf-8"))
-            lines += ["", f"### {heading}", "", *table(_figures(content)), "", _facts(content["circumstances"])]
+            lines += ["", f"### {heading}", "", *kept(path)]
     return "\n".join(lines)
-
-
-def _figures(content: Mapping[str, Any]) -> list[Figure]:
-    return [Figure(**{k: v for k, v in f.items() if k != "reached"}) for f in content["figures"]]
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    return (
-        f"{facts['machine']}; {facts['device']}; Python {facts['python']}, PyTorch {facts['torch']}, "
-        f"transformers {facts['transformers']}; commit {facts['commit']}, {facts['date']}."
-    )

@@ -101,6 +101,7 @@ def test_a_part_of_a_benchmark_leaves_the_other_lines_unless_the_machine_is_anot
     path = save("x", [replace(other, value=3.0)], facts=later, folder=tmp_path, merge=True)
     assert lines(path) == {"a step": 2.5, "another step": 3.0}
     assert kept(path)[2:4] == table([FIGURE, replace(other, value=3.0)])[2:]
+    assert kept(path)[-1] == "Not measured again since commit 1: a step."
     assert lines(save("x", [other], facts=here | {"machine": "B"}, folder=tmp_path, merge=True)) == {
         "another step": 2.5
     }
