@@ -100,7 +100,7 @@ def test_what_is_kept_of_the_lower_blocks_is_what_they_say(
     kept = put(train(lm, task(loss, *needs), PLAN)[0])
     monkeypatch.setattr(desk, "MOST_BYTES", 1)
     crowded = put(train(lm, task(loss, *needs), PLAN)[0])
-    monkeypatch.setattr(LM, "begin", lambda *_: None)
+    monkeypatch.setattr(LM, "enter", lambda *_: None)
     anew = put(train(lm, task(loss, *needs), PLAN)[0])
     for name, value in anew.items():
         moved = (value - lm.parameters()[name]).norm()

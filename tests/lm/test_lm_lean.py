@@ -79,7 +79,7 @@ def test_who_reads_the_last_block_sees_every_place(patient: LM) -> None:
 def test_a_change_inside_a_block_begins_there(patient: LM) -> None:
     """What the last map of its MLP says of what enters it, over the rest of the stream, is what the whole block gives."""
     batch = patient.batch(ROWS)
-    begun = patient.begin(batch, Start(0, inside=True))
+    begun = patient.enter(batch, Start(0, inside=True))
     if not packs(patient.model):
         assert begun is None
         return
@@ -104,7 +104,7 @@ def test_a_change_inside_a_block_begins_there(patient: LM) -> None:
     assert (a - b).norm() <= 1e-5 * b.norm()
     torch.testing.assert_close(run.hidden(0), patient.run(batch).hidden(0), rtol=1e-5, atol=1e-5)
     hook = blocks(patient.model)[0].register_forward_hook(lambda *_: None)
-    assert patient.begin(batch, Start(0, inside=True)) is None  # somebody reads the block
+    assert patient.enter(batch, Start(0, inside=True)) is None  # somebody reads the block, which is the first
     hook.remove()
 
 

@@ -16,7 +16,7 @@ from unteach.lm import packed
 from unteach.lm.anatomy import FAMILIES, blocks, trunk
 from unteach.lm.batch import ALIKE, Row, collate
 from unteach.lm.model import LM
-from unteach.lm.trace import Enter
+from unteach.lm.trace import Start
 
 ROWS = worlds.RECORDS[:5]
 
@@ -136,19 +136,19 @@ def test_a_pass_may_begin_at_any_block(patient: LM) -> None:
     batch = patient.batch(ROWS)
     whole = patient.run(batch)
     expected = whole.logits, whole.hidden(1)
-    assert patient.enter(batch, 0) is None
-    states = patient.enter(batch, 1)
+    assert patient.enter(batch, Start(0)) is None
+    begun = patient.enter(batch, Start(1))
     if not packed.packs(patient.model):
-        assert states is None
+        assert begun is None
         return
-    assert states is not None
+    assert begun is not None
     ran: list[int] = []
     hooks = [
         m.register_forward_hook(lambda *_, i=i: ran.append(i))
         for i, block in enumerate(blocks(patient.model))
         for m in list(block.children())[:1]
     ]
-    resumed = patient.run(batch, enter=Enter(1, states))
+    resumed = patient.run(batch, enter=begun)
     torch.testing.assert_close(resumed.logits, expected[0], rtol=0, atol=1e-6)
     assert set(ran) == {1}
     for hook in hooks:

@@ -114,15 +114,15 @@ class Desk:
 
     def _enter(self, keys: Sequence[str], batch: Batch, first: Start) -> Enter | None:
         if any(k not in self.entered for k in keys):
-            begun = self.lm.begin(batch, first)
+            begun = self.lm.enter(batch, first)
             if begun is None:
                 return None
             states = begun.states if begun.inner is None else torch.cat([begun.states, begun.inner], 2)
             _put(self.entered, keys, states[0], batch.real.sum(1))
         known = torch.cat([self.entered[k] for k in keys])[None]
-        if not first.inside:
-            return Enter(first.layer, known)
         width = int(self.lm.model.config.hidden_size)
+        if known.shape[-1] == width:
+            return Enter(first.layer, known)
         return Enter(first.layer, known[..., :width], known[..., width:], anatomy(self.lm.model).mlp_out)
 
     def _states(self, keys: Sequence[str], before: Pass, layer: float) -> Tensor:

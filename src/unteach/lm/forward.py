@@ -55,8 +55,8 @@ def at_answers_only(model: Any, layer: int, batch: Batch) -> Iterator[None]:
         yield
 
 
-def inside(model: Any, layer: int, run: Callable[[], Tensor]) -> Enter:
-    """What enters the last map of a block's MLP, and what that adds to; `run` gives what the block puts out."""
+def inside(model: Any, layer: int, run: Callable[[int], Tensor]) -> Enter:
+    """What enters the last map of a block's MLP, and what that adds to; `run` gives what a block puts out."""
     last, inner = anatomy(model).mlp_out, []
 
     def silent(entered: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def inside(model: Any, layer: int, run: Callable[[], Tensor]) -> Enter:
         return entered.new_zeros(*entered.shape[:-1], int(model.config.hidden_size))
 
     with instead(model, [(blocks(model)[layer].get_submodule(last), silent)]):
-        return Enter(layer, run(), inner[0], last)
+        return Enter(layer, run(layer), inner[0], last)
 
 
 def at_answers(states: Float[Tensor, "..."], batch: Batch) -> Float[Tensor, "N D"]:

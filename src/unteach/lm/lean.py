@@ -64,15 +64,16 @@ class _Normed(torch.autograd.Function):
 
 
 def at_places(model: Any, layer: int, places: Int[Tensor, " P"]) -> list[Instead]:
-    """What stands behind attention in a block, at some places of packed (1, R, D) states, no two alike, and 0 elsewhere."""
+    """What stands behind attention in a block, at some of the B * S places of its states, no two alike, and 0 elsewhere."""
     where, block = anatomy(model), blocks(model)[layer]
     halves = [block.get_submodule(path) for path in (where.attn_out, where.mlp_out.rpartition(".")[0])]
     return [(half, partial(_only, half.forward, places)) for half in halves]
 
 
-def _only(whole: Callable[[Tensor], Tensor], places: Tensor, states: Tensor) -> Tensor:
-    found = whole(states.index_select(1, places))
-    return found.new_zeros(1, states.shape[1], found.shape[-1]).index_copy(1, places, found)
+def _only(whole: Callable[[Tensor], Tensor], places: Tensor, states: Float[Tensor, "B S I"]) -> Float[Tensor, "B S O"]:
+    found = whole(states.flatten(0, 1).index_select(0, places))
+    every = found.new_zeros(states.shape[0] * states.shape[1], found.shape[-1]).index_copy(0, places, found)
+    return every.view(*states.shape[:2], -1)
 
 
 @contextmanager

@@ -120,20 +120,17 @@ class LM:
         return Pass(batch, lambda: headed(states()), hidden, lambda: headed(states(), batch.targets))
 
     @torch.no_grad()
-    def enter(self, batch: Batch, layer: int, *, enter: Enter | None = None) -> Tensor | None:
-        """The states (1, R, D) that enter a block, packed; None where rows cannot be packed now."""
-        with entering(blocks(self.model), enter):
-            return self._states(batch, layer - 1, None) if self._packs and layer else None
+    def enter(self, batch: Batch, start: Start, *, enter: Enter | None = None) -> Enter | None:
+        """What enters a model where a change of it begins; None where that is the first block, or rows cannot be packed.
 
-    @torch.no_grad()
-    def begin(self, batch: Batch, start: Start) -> Enter | None:
-        """What enters a model where a change of it begins; None where that is the first block, or cannot be had now."""
-        if not start.inside:
-            states = self.enter(batch, start.layer)
-            return None if states is None else Enter(start.layer, states)
-        if not self._packs or watched(blocks(self.model)[start.layer]):
+        Where somebody reads the block inside which it begins, that is the whole block.
+        """
+        run = partial(self._states, batch, weights=None)
+        inner = start.inside and not watched(blocks(self.model)[start.layer])
+        if not self._packs or not (inner or start.layer):
             return None
-        return inside(self.model, start.layer, partial(self._states, batch, start.layer, None))
+        with entering(blocks(self.model), enter):
+            return inside(self.model, start.layer, run) if inner else Enter(start.layer, run(start.layer - 1))
 
     def inputs(
         self, batch: Batch, paths: Sequence[str], weights: Mapping[str, Tensor] | None = None, *,

@@ -5,10 +5,9 @@ values of what stands before that place, and the states that enter the first blo
 tokens from that place on, through the blocks above alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from transformers import DynamicCache
 
 from unteach.lm.anatomy import anatomy, blocks, trunk
 from unteach.lm.batch import Row
-from unteach.lm.lean import Instead, gelus, instead
+from unteach.lm.lean import Instead, at_places, gelus, instead
 from unteach.lm.model import LM
 from unteach.lm.trace import Enter, entering
 from unteach.schema import InputError
@@ -61,9 +60,8 @@ def suffixes(lm: LM, rows: Sequence[Row], starts: Sequence[int], layer: int) -> 
         entered.append(args[0] if args else kwargs["hidden_states"])
 
     hook = blocks(lm.model)[layer].register_forward_pre_hook(read, with_kwargs=True)
-    none = ids.new_empty(0)
     try:
-        with instead(lm.model, _lean(lm, 0, none, none)):
+        with instead(lm.model, _lean(lm, 0, ids.new_empty(0))):
             trunk(lm.model)(
                 input_ids=ids, attention_mask=real.long(), position_ids=at, past_key_values=cache, use_cache=True
             )
@@ -89,7 +87,7 @@ class Onward:
 
     def __init__(self, lm: LM, rows: Suffixes, row: Int[Tensor, " N"], place: Int[Tensor, " N"]) -> None:
         self._lm, self._rows, self._row, self._place = lm, rows, row, place
-        self._lean = _lean(lm, rows.layer, row, place)
+        self._lean = _lean(lm, rows.layer, row * rows.states.shape[1] + place)
         self._norm = lm.model.get_submodule(anatomy(lm.model).norm)
         self._calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any]]] = []
         self._cache: Any = None
@@ -144,21 +142,11 @@ class Onward:
         return mask.masked_fill(~seen, torch.finfo(states.dtype).min)
 
 
-def _lean(lm: LM, layer: int, row: Int[Tensor, " N"], place: Int[Tensor, " N"]) -> list[Instead]:
+def _lean(lm: LM, layer: int, places: Int[Tensor, " N"]) -> list[Instead]:
     """What from a block on does the same with less work: the last block's halves at N places, and GELU."""
-    where, above = anatomy(lm.model), list(blocks(lm.model))[layer:]
-    mlp = where.mlp_out.rpartition(".")[0]
     # Where the first block is the last, its halves may be tapped at places of their own.
-    halves = [above[-1].get_submodule(path) for path in (where.attn_out, mlp)] if len(above) > 1 else []
-    return [*((half, partial(_only, half.forward, row, place)) for half in halves), *gelus(lm.model, layer)]
-
-
-def _only(
-    whole: Callable[[Tensor], Tensor], row: Int[Tensor, " N"], place: Int[Tensor, " N"], states: Float[Tensor, "B S I"]
-) -> Float[Tensor, "B S O"]:  # fmt: skip
-    """What a module puts out at N places, and 0 elsewhere."""
-    found = whole(states[row, place])
-    return found.new_zeros(*states.shape[:2], found.shape[-1]).index_put((row, place), found)
+    halves = at_places(lm.model, lm.layers - 1, places) if layer < lm.layers - 1 else []
+    return [*halves, *gelus(lm.model, layer)]
 
 
 def reach(lm: LM) -> int:

@@ -13,7 +13,7 @@ from unteach.edit.maps import Erase
 from unteach.lm.anatomy import anatomy
 from unteach.lm.batch import Batch
 from unteach.lm.model import LM
-from unteach.lm.trace import Enter, tapped
+from unteach.lm.trace import Enter, Start, tapped
 from unteach.schema import InputError, Record
 
 AT_ONCE = 32  # rows in one pass
@@ -66,13 +66,8 @@ def scrub(lm: LM, told: Labelled, sites: Sequence[Sequence[str]], tokens: Tokens
                 found[path] = fit(_states(lm, path, tokens, batches, classes, entered))
                 worn.enter_context(tapped(lm.model, path, found[path].of))
             if any(sites[layer + 1 :]):
-                entered = [_onward(lm, layer + 1, *pair) for pair in zip(batches, entered, strict=True)]
+                entered = [lm.enter(b, Start(layer + 1), enter=e) for b, e in zip(batches, entered, strict=True)]
     return {path: eraser for path, eraser in found.items() if eraser.left.numel()}
-
-
-def _onward(lm: LM, layer: int, batch: Batch, enter: Enter | None) -> Enter | None:
-    states = lm.enter(batch, layer, enter=enter)
-    return None if states is None else Enter(layer, states)
 
 
 def _states(

@@ -21,7 +21,7 @@ from unteach.lm.batch import Batch, Row, collate
 from unteach.lm.model import LM
 from unteach.lm.stats import mlp_out
 from unteach.lm.suffix import Onward, Suffixes, reach
-from unteach.lm.trace import Enter
+from unteach.lm.trace import Start
 from unteach.schema import InputError
 
 ROWS_AT_ONCE = 256
@@ -114,13 +114,11 @@ def _saying(lm: LM, batch: Batch, layer: int) -> Callable[[], Float[Tensor, "N V
     layer on. Where rows cannot be packed now it begins with the first block.
     """
     behind = anatomy(lm.model).sums and layer + 1 < lm.layers and batch.ids.shape[1] <= reach(lm)
-    states = lm.enter(batch, layer + behind)
-    if states is None or not behind:
-        begun = None if states is None else Enter(layer, states)
+    begun = lm.enter(batch, Start(layer, inside=behind))
+    if begun is None or begun.inner is None:
         return lambda: lm.run(batch, enter=begun).logits
-    path = mlp_out(lm, layer)
-    module, keys = lm.model.get_submodule(path), lm.inputs(batch, [path])[0]
-    rest, keys = (side[batch.sources] for side in (states[0] - module(keys), keys))
+    module = lm.model.get_submodule(mlp_out(lm, layer))
+    rest, keys = (side[0][batch.sources] for side in (begun.states, begun.inner))
     rows = Suffixes(layer + 1, rest, torch.zeros_like(batch.ids[:, 0]), batch.real, ())
     row, place = batch.answer.nonzero(as_tuple=True)
     onward = Onward(lm, rows, row, place - 1)

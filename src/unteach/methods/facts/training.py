@@ -15,7 +15,7 @@ from unteach.edit import checkpoint
 from unteach.edit.plan import draw
 from unteach.lm.batch import Batch, collate
 from unteach.lm.model import LM
-from unteach.lm.trace import Enter
+from unteach.lm.trace import Enter, Start
 from unteach.lm.view import View
 from unteach.methods.facts.gradients import Change, changed, gradients, still
 from unteach.methods.facts.lessons import Lesson
@@ -138,8 +138,7 @@ def _losses(lm: LM, change: Change, drawn: Sequence[_Drawn], together: int) -> t
 def _entered(lm: LM, batch: Batch, change: Mapping[str, object]) -> Enter | None:
     """The states that enter the first block with a change: what lies below it runs once."""
     first = min(int(next(part for part in path.split(".") if part.isdigit())) for path in change)
-    states = lm.enter(batch, first)
-    return None if states is None else Enter(first, states)
+    return lm.enter(batch, Start(first))
 
 
 @torch.no_grad()
