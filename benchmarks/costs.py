@@ -99,7 +99,10 @@ def padding(lm: LM, request: Request, size: str) -> Figure:
 
 
 def positions(lm: LM, request: Request, size: str) -> Figure:
-    """The share of the positions in a block's feed-forward half that hold no token, over the steps of an epoch."""
+    """The share of the positions in a block's feed-forward half that hold no token, over the steps of an epoch.
+
+    Below 0 where rows begin alike: what they share is computed once.
+    """
     desk = _desk(lm, request)
     plan = Plan(tune="full", epochs=1, batch_size=ROWS, accumulate=1)
     shares: list[float] = []

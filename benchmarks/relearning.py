@@ -31,7 +31,7 @@ from unteach.edit.edit import Edit
 from unteach.edit.plan import Plan
 from unteach.edit.store import load as load_edit
 from unteach.edit.store import save as save_edit
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.fresh import Size
 from unteach.lm.model import LM
 from unteach.report import to_json

@@ -8,7 +8,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from unteach.edit.plan import Plan, Step
-from unteach.lm.batch import Row, Template
+from unteach.lm.batch import Row
+from unteach.lm.encoder import Template
 from unteach.lm.fresh import Size, fresh
 from unteach.lm.model import LM
 from unteach.schema import Record, Request

@@ -13,7 +13,7 @@ from unteach.data import read
 from unteach.edit.bake import bake
 from unteach.edit.learn import learn
 from unteach.edit.plan import Plan
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.fresh import Size, fresh
 from unteach.lm.load import load
 from unteach.lm.model import LM

@@ -19,7 +19,7 @@ _HOME = {
     "Request": "unteach.schema",
     "Score": "unteach.schema",
     "Span": "unteach.schema",
-    "Template": "unteach.lm.batch",
+    "Template": "unteach.lm.encoder",
     "Verdict": "unteach.schema",
     "bake": "unteach.edit.bake",
     "entries": "unteach.registry",

@@ -8,7 +8,7 @@ from unteach.edit.store import save as save_edit
 from unteach.jobs import finalise as finalise
 from unteach.jobs import forget as forget
 from unteach.jobs import undo as undo
-from unteach.lm.batch import Template as Template
+from unteach.lm.encoder import Template as Template
 from unteach.lm.load import load as load
 from unteach.lm.model import LM as LM
 from unteach.registry import entries as entries

@@ -20,7 +20,7 @@ from unteach.edit.cost import peak
 from unteach.edit.edit import Edit
 from unteach.edit.worn import flat
 from unteach.lm.address import is_url, several, shown
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.lm.respondent import Respondent

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from unteach.inquiry import open_model, opened
 from unteach.lm.address import is_url
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.respondent import Respondent
 from unteach.lm.served import Served, connect
 from unteach.recipe import Before, Recipe

@@ -11,7 +11,8 @@ from tofu_models import MergingEncoder, opened, perturbed05
 
 from unteach.audit.evidence import Evidence
 from unteach.audit.statistics import auc
-from unteach.lm.batch import Encoder, Row, Template
+from unteach.lm.batch import Row
+from unteach.lm.encoder import Encoder, Template
 from unteach.lm.model import LM
 from unteach.measure.answers import loss
 from unteach.registry import build

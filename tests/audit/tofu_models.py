@@ -8,7 +8,8 @@ import torch
 
 from unteach.audit.evidence import Evidence
 from unteach.audit.suite import DEFAULT
-from unteach.lm.batch import Encoder, Row, Template
+from unteach.lm.batch import Row
+from unteach.lm.encoder import Encoder, Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.schema import Record

@@ -115,6 +115,6 @@ def test_what_a_step_costs_is_compared_with_a_plain_one_on_the_same_rows(lm: LM)
 def test_positions_without_a_token_are_counted(lm: LM) -> None:
     request = Request(worlds.FORGET, worlds.RETAIN)
     outside, batches = costs.positions(lm, request, "tiny"), costs.padding(lm, request, "tiny")
-    assert outside.value == 0
+    assert -0.5 < outside.value < 0  # rows begin alike
     assert 0 < batches.value < 0.5
     assert 0 < costs.measuring(lm, request, "tiny").value < 1

@@ -17,7 +17,7 @@ from unteach.edit.edit import Edit
 from unteach.edit.learn import learn
 from unteach.edit.patches import Put
 from unteach.edit.plan import Plan
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.load import load, quiet
 from unteach.lm.model import LM
 from unteach.schema import InputError

@@ -14,7 +14,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from unteach.edit.plan import Plan, Step, draw, layers, schedule
-from unteach.lm.batch import Encoder, Template
+from unteach.lm.encoder import Encoder, Template
 from unteach.schema import Record
 
 FORGET = {f"f{i}": 10 + i * 7 % 23 for i in range(37)}

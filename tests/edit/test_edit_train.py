@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from unteach.edit.plan import Plan, schedule
 from unteach.edit.progress import Progress
 from unteach.edit.rows import Sides, Task
 from unteach.edit.train import train
+from unteach.lm import packed
 from unteach.lm.anatomy import anatomy, trunk
 from unteach.lm.model import LM
 from unteach.measure.answers import ask, exact_match, probability
@@ -119,12 +121,14 @@ def test_the_loss_sees_the_model_as_it_was(lm: LM, tune: str) -> None:
     """At every step: the past in logits, log-probabilities, hidden states and replacements; and it has no gradient."""
     records = {r.id: r for r in worlds.RECORDS}
     moved: list[float] = []
+    seen: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
 
     def watching(now: Sides, before: Sides) -> Tensor:
         for view in (before.forget, before.forget.instead, before.retain):
             assert not view.token_logps.requires_grad
             assert not view.logits.requires_grad
             past.append((view.logits.clone(), view.token_logps.clone(), view.hidden(1).clone()))
+        seen.append((before.forget.records, before.retain.records))
         moved.append((now.forget.sums - before.forget.sums).abs().max().item())
         assert now.forget.hidden(1).shape == before.forget.hidden(1).shape
         return ascent(now, before) + now.forget.instead.token_logps.mean()
@@ -132,23 +136,40 @@ def test_the_loss_sees_the_model_as_it_was(lm: LM, tune: str) -> None:
     for needs in ((), ("reference",)):
         past: list[tuple[Tensor, Tensor, Tensor]] = []
         moved.clear()
+        seen.clear()
         plan = replace(SHORT, tune=tune)
         everything = task(watching, "instead", "reference_logits", *needs)  # type: ignore[arg-type]
         train(lm, everything, plan)
         lengths = [{r.id: len(lm.encoder.row(r).ids) for r in side} for side in (worlds.FORGET, worlds.RETAIN)]
-        for step, i in zip(schedule(*_named(lengths), plan), range(0, len(past), 3), strict=True):
-            own = [records[k.partition("/")[2]] for k in step.forget]
-            groups = [
-                own,
-                [replace(r, answer=f"No {step.epoch}.") for r in own],
-                [records[k.partition("/")[2]] for k in step.retain],
-            ]
-            for seen, group in zip(past[i : i + 3], groups, strict=True):
+        steps = schedule(*_named(lengths), plan)
+        assert [tuple(map(set, s)) for s in seen] == [(set(s.forget), set(s.retain)) for s in steps]
+        for step, sides, i in zip(steps, seen, range(0, len(past), 3), strict=True):
+            own, kept = ([records[k.partition("/")[2]] for k in side] for side in sides)
+            groups = [own, [replace(r, answer=f"No {step.epoch}.") for r in own], kept]
+            for said, group in zip(past[i : i + 3], groups, strict=True):
                 with torch.no_grad():
                     here = lm.run(lm.batch(group))
-                    for a, b in zip(seen, (here.logits, here.token_logps, here.hidden(1)), strict=True):
+                    for a, b in zip(said, (here.logits, here.token_logps, here.hidden(1)), strict=True):
                         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
         assert moved[0] < 1e-4 < 0.1 < moved[-1]
+
+
+@pytest.mark.parametrize("tune", TUNES)
+def test_the_model_before_keeps_no_graph_though_inputs_ask_for_a_gradient(llama: LM, tune: str) -> None:
+    """As they do once a user has had blocks checkpointed."""
+
+    def watching(now: Sides, before: Sides) -> Tensor:
+        read = (before.retain.logits, before.retain.token_logps, before.retain.hidden(1))
+        asked.append(any(t.requires_grad for t in read))
+        return ascent(now, before)
+
+    asked: list[bool] = []
+    llama.model.enable_input_require_grads()
+    try:
+        train(llama, task(watching, "reference_logits"), replace(SHORT, tune=tune, epochs=1))
+    finally:
+        llama.model.disable_input_require_grads()
+    assert asked == [False] * 2
 
 
 def _named(lengths: list[dict[str, int]]) -> tuple[dict[str, int], dict[str, int]]:
@@ -162,9 +183,7 @@ def _named(lengths: list[dict[str, int]]) -> tuple[dict[str, int], dict[str, int
 def counted(lm: LM) -> Iterator[list[int]]:
     """The rows of every forward pass."""
     rows: list[int] = []
-    hook = trunk(lm.model).register_forward_hook(
-        lambda _m, _a, kwargs, _o: rows.append(int((kwargs["position_ids"] == 0).sum())), with_kwargs=True
-    )
+    hook = trunk(lm.model).register_forward_hook(lambda *_: rows.append(len(packed._laid.get().ids)))
     try:
         yield rows
     finally:
@@ -190,6 +209,32 @@ def test_a_loss_pays_only_for_what_it_looks_at(llama: LM, tune: str) -> None:
     with counted(llama) as rows:
         train(llama, task(kl, "reference_logits"), plan)
     assert sorted(rows) == sorted([4] * 6 + [2] * 6 + measures)  # the model before, on the retain rows alone
+
+
+@pytest.mark.parametrize("tune", ["lora", "full"])
+def test_what_rows_begin_with_alike_is_computed_once_a_step(
+    llama: LM, tune: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many tokens enter the model as a tree of the step's rows has, each side sorted."""
+    monkeypatch.setattr(loop.Gauge, "wanted", False)
+    widths: list[int] = []
+    hook = trunk(llama.model).register_forward_pre_hook(
+        lambda _m, _a, kwargs: widths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    plan = replace(SHORT, tune=tune)
+    try:
+        train(llama, task(ascent), plan)
+    finally:
+        hook.remove()
+    records = {r.id: r for r in worlds.RECORDS}
+    ids = {k: llama.encoder.row(r).ids for k, r in records.items()}
+    lengths = [{r.id: len(ids[r.id]) for r in side} for side in (worlds.FORGET, worlds.RETAIN)]
+    for width, step in zip(widths, schedule(*_named(lengths), plan), strict=True):
+        sides = [sorted(ids[k.partition("/")[2]] for k in side) for side in (step.forget, step.retain)]
+        rows = [*sides[0], *sides[1]]
+        alike = [sum(a[:n] == b[:n] for n in range(1, min(len(a), len(b)) + 1)) for a, b in pairwise(rows)]
+        assert width == sum(map(len, rows)) - sum(alike)
+        assert min(alike) > 0
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
@@ -228,12 +273,14 @@ def test_the_loop_against_a_plain_one(lm: LM, accumulate: int) -> None:
             (loss / len(group)).backward()
         torch.nn.utils.clip_grad_norm_(now.parameters(), 0.5)
         optimiser.step()
-    expected = dict(now.named_parameters())
+    expected, apart, moved = dict(now.named_parameters()), 0.0, 0.0
     for name, (patch,) in edit.weights.items():
         assert isinstance(patch, Put)
-        torch.testing.assert_close(patch.value, expected[name].detach(), rtol=0, atol=2e-4)
-    moved = max(edit.delta(lm)[n].abs().max().item() for n in edit.weights)
-    assert moved > 5e-3
+        own = lm.parameters()[name].detach()
+        apart += (patch.value - expected[name].detach()).square().sum().item()
+        moved += (expected[name].detach() - own).square().sum().item()
+    assert apart**0.5 <= 3e-3 * moved**0.5  # Adam turns rounding in small gradients into whole steps
+    assert max(edit.delta(lm)[n].abs().max().item() for n in edit.weights) > 5e-3
 
 
 def test_a_lora_starts_as_nothing_and_is_drawn_from_the_seed(lm: LM) -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import worlds
-from unteach.lm.batch import Encoder, Template, collate
+from unteach.lm.batch import collate
+from unteach.lm.encoder import Encoder, Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.schema import InputError, Message, Record

@@ -11,7 +11,7 @@ from unteach.lm.forward import at_answers_only
 from unteach.lm.lean import instead, norms
 from unteach.lm.model import LM
 from unteach.lm.packed import packs
-from unteach.lm.trace import Start
+from unteach.lm.trace import Start, watched
 
 ROWS = worlds.RECORDS[:5]
 
@@ -73,6 +73,18 @@ def test_who_reads_the_last_block_sees_every_place(patient: LM) -> None:
     hook = blocks(patient.model)[-1].get_submodule(path).register_forward_hook(lambda *_: None)
     with at_answers_only(patient.model, patient.layers - 1, batch):
         assert not any("forward" in vars(m) for m in trunk(patient.model).modules())
+    hook.remove()
+
+
+def test_what_transformers_leaves_behind_reads_nothing(llama: LM) -> None:
+    """Once states were asked for, its hooks stay on every block."""
+    batch = llama.batch(ROWS)
+    llama.model(batch.ids, output_hidden_states=True)
+    block = blocks(llama.model)[-1]
+    assert block._forward_hooks
+    assert not watched(block)
+    hook = block.mlp.register_forward_hook(lambda *_: None)
+    assert watched(block)
     hook.remove()
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 import worlds
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.load import load, quiet
 from unteach.lm.model import LM
 from unteach.schema import InputError

@@ -12,7 +12,7 @@ import pytest
 
 import worlds
 from serving import Server, reciting, serving
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.lm.served import WORKERS, connect

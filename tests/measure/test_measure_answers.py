@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import worlds
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.measure import answers

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import worlds
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.fresh import fresh
 from unteach.lm.model import LM
 from unteach.measure import answers

@@ -10,7 +10,7 @@ import worlds
 from unteach.edit.edit import Edit
 from unteach.edit.maps import Shift
 from unteach.lm.anatomy import anatomy
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.model import LM
 from unteach.measure import extraction
 from unteach.measure.extraction import extraction_likelihood, memorization_accuracy

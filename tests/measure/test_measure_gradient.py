@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 import worlds
 from unteach.edit.learn import learn
 from unteach.edit.plan import Plan
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.model import LM
 from unteach.measure.gradient import gradient_norm
 from unteach.schema import Record

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import worlds
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.model import LM
 from unteach.measure import neighbours
 from unteach.measure.neighbours import neighbour_gap

@@ -6,7 +6,7 @@ from torch import nn
 
 import worlds
 from families import OWN, family
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.model import LM
 from unteach.measure import gradient
 from unteach.measure.gradient import gradient_norm

@@ -11,7 +11,7 @@ from tests.lm import tokenizers_odd as odd
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 import worlds
-from unteach.lm.batch import Encoder, Template
+from unteach.lm.encoder import Encoder, Template
 from unteach.lm.model import LM
 from unteach.measure import spans
 from unteach.measure.answers import ask
@@ -54,8 +54,8 @@ class Slow:
     def __init__(self, inner: object) -> None:
         self.inner = inner
 
-    def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, list[int]]:
-        return {"input_ids": self.inner(text, add_special_tokens=add_special_tokens)["input_ids"]}
+    def __call__(self, text: str, **how: bool) -> dict[str, list[int]]:
+        return {"input_ids": self.inner(text, **how)["input_ids"]}
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)

@@ -11,7 +11,8 @@ from lm_eval.api.model import LM as Asked
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from unteach.audit.scoring import UNOBSERVABLE
-from unteach.lm.batch import Encoder, Row, Template
+from unteach.lm.batch import Row
+from unteach.lm.encoder import Encoder, Template
 from unteach.lm.generate import cut
 from unteach.lm.model import LM
 from unteach.lm.respondent import Respondent

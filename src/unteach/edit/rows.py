@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from unteach.schema import InputError, Need, Record
 DONE = "done"  # the share of its steps that a training has made, as its loss finds it among the numbers it carries
 REFERENCE = "reference."  # how remembered log-probabilities are named in a checkpoint
 AT_ONCE = 32  # rows in one pass over the reference
+BEGINNING = Start()
 MOST_BYTES = 2**31  # of states that rows enter with, before they are computed anew
 
 
@@ -89,15 +90,20 @@ class Desk:
 
         `first` is where training begins; what lies below it runs once for each row.
         """
+        step = replace(step, forget=self._sorted(step.forget), retain=self._sorted(step.retain))
         own = step.forget if "forget" in self.task.needs else ()
         swapped = self._swapped(step) if self.task.replaced else ()
         parts = (own, swapped, step.retain)
         keys = (*own, *swapped, *step.retain)
-        batch = self._batch(keys)
-        self.tokens += len(batch.places)
+        batch = self._batch(keys, first)
+        self.tokens += int(batch.real.sum())
         now = sides(self.lm.run(batch, enter=self._enter(keys, batch, first)), list(map(len, parts)))
         one, other, kept = (partial(self._past, part, before, first) for part in parts)
         return now, Sides(one(instead=other()), kept())
+
+    def _sorted(self, keys: Sequence[str]) -> tuple[str, ...]:
+        """Rows that begin alike stand side by side."""
+        return tuple(sorted(keys, key=lambda k: self.rows[k].ids))
 
     def _past(
         self,
@@ -107,10 +113,18 @@ class Desk:
         instead: View | None = None,
     ) -> View:
         """What the model before says of some rows: remembered, or computed for them alone when a loss asks for it."""
-        batch = self._batch(keys)
-        whole = before(batch, self._enter(keys, batch, first) if keys else None)
-        kept = Pass(batch, lambda: whole.logits, lambda layer: self._states(keys, whole, layer))
-        return View(kept, slice(0, len(keys)), known=self._known(keys, batch), instead=instead)
+
+        @cache
+        def whole() -> Pass:
+            batch = self._batch(keys, first)
+            return before(batch, self._enter(keys, batch, first) if keys else None)
+
+        @torch.no_grad()
+        def logits() -> Tensor:  # no graph, though inputs ask for a gradient where a user's blocks are checkpointed
+            return whole().logits
+
+        kept = Pass(lambda: whole().batch, logits, lambda layer: self._states(keys, whole(), layer))
+        return View(kept, slice(0, len(keys)), known=self._known(keys), instead=instead)
 
     def _enter(self, keys: Sequence[str], batch: Batch, first: Start) -> Enter | None:
         if any(k not in self.entered for k in keys):
@@ -173,12 +187,14 @@ class Desk:
     def _row(self, key: str) -> Row:
         return self.rows[key]
 
-    def _batch(self, keys: Sequence[str]) -> Batch:
-        return collate([self.rows[k] for k in keys], keys, pad=self.lm.pad, device=self.lm.device)
+    def _batch(self, keys: Sequence[str], first: Start = BEGINNING) -> Batch:
+        """The rows; what they begin with alike is computed once, unless each has its own states to begin with."""
+        share = first == BEGINNING
+        return collate([self.rows[k] for k in keys], keys, pad=self.lm.pad, device=self.lm.device, share=share)
 
-    def _known(self, keys: Sequence[str], batch: Batch) -> Tensor | None:
+    def _known(self, keys: Sequence[str]) -> Tensor | None:
         found = [self.memory[REFERENCE + k] for k in keys if REFERENCE + k in self.memory]
-        return torch.cat(found).to(batch.ids.device) if len(found) == len(keys) and keys else None
+        return torch.cat(found).to(self.lm.device) if len(found) == len(keys) and keys else None
 
 
 def _put(table: dict[str, Tensor], keys: Sequence[str], states: Tensor, lengths: Tensor) -> None:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from math import ceil
 from time import monotonic
@@ -20,6 +20,7 @@ from unteach.edit.plan import Plan, Step, draw, schedule
 from unteach.edit.progress import Progress
 from unteach.edit.rows import DONE, Desk, Task
 from unteach.edit.trainable import Trainable, trainable
+from unteach.lm.dice import seeded
 from unteach.lm.model import LM
 from unteach.schema import EMPIRICAL, Guarantee, InputError
 
@@ -138,7 +139,7 @@ def _update(run: _Run, group: Sequence[Step], rate: float) -> float:
         settings["lr"] = rate
     run.optimiser.zero_grad(set_to_none=True)
     total = 0.0
-    with _seeded(draw(run.plan.seed, "dropout", run.done)):
+    with seeded(draw(run.plan.seed, "dropout", run.done), run.lm.device):
         for step in group:
             views = run.desk.views(step, run.parts.before, run.parts.first)
             loss = run.task.loss(*views) / len(group)
@@ -158,14 +159,6 @@ def _update(run: _Run, group: Sequence[Step], rate: float) -> float:
     if run.plan.report_to:
         run.accelerator.log({"loss": total, "lr": rate}, step=run.done)
     return total
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Whatever the libraries draw inside depends on the seed alone, and their own state is put back."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed % 2**63)
-        yield
 
 
 def _measure(run: _Run, loss: float | None = None) -> None:

@@ -11,11 +11,11 @@ from jaxtyping import Bool, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad as padded
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from unteach.lm.anatomy import head, trunk
-from unteach.lm.batch import Encoder
+from unteach.lm.encoder import Encoder
 from unteach.lm.guard import Session
+from unteach.lm.roomy import Roomy, closed, roomy
 from unteach.lm.trace import positions_of
 from unteach.lm.view import likeliest
 
@@ -66,7 +66,7 @@ class ContinuousBatch:
     @property
     def joinable(self) -> bool:
         """Whether others may join now: not where a model keeps less than all it has read, as in a sliding window."""
-        return self._rows is None or all(type(layer) is DynamicLayer for layer in self._rows.cache.layers)
+        return self._rows is None or all(type(layer) is Roomy for layer in self._rows.cache.layers)
 
     @torch.no_grad()
     def join(self, replies: Sequence[Reply]) -> None:
@@ -76,7 +76,7 @@ class ContinuousBatch:
         width = max(map(len, given))
         ids = torch.tensor([[self._pad] * (width - len(g)) + g for g in given], device=device)
         real = torch.arange(width, device=device) >= width - torch.tensor([[len(g)] for g in given], device=device)
-        new = self._written(Rows(tuple(replies), ids, real, DynamicCache(config=self._model.config)))
+        new = self._written(Rows(tuple(replies), ids, real, roomy(self._model.config)))
         self._rows = joined(self._rows, new) if self._rows and new else new or self._rows
 
     @torch.no_grad()
@@ -105,13 +105,13 @@ class ContinuousBatch:
 
 
 def kept(rows: Rows, stay: Sequence[bool]) -> Rows | None:
-    """Some of the rows; None where there would be none."""
+    """Some of the rows, in another order; None where there would be none."""
     if all(stay) or not any(stay):
         return rows if any(stay) else None
-    at = torch.tensor([k for k, stays in enumerate(stay) if stays], device=rows.ids.device)
+    order = closed(stay)
+    at = torch.tensor(order, device=rows.ids.device)
     rows.cache.batch_select_indices(at)
-    replies = tuple(reply for reply, stays in zip(rows.replies, stay, strict=True) if stays)
-    return Rows(replies, rows.ids[at], rows.real[at], rows.cache)
+    return Rows(tuple(rows.replies[k] for k in order), rows.ids[at], rows.real[at], rows.cache)
 
 
 def joined(first: Rows, second: Rows) -> Rows:

@@ -7,7 +7,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from unteach.lm.batch import Template
+from unteach.lm.dice import seeded
+from unteach.lm.encoder import Template
 from unteach.lm.model import LM
 
 BEGIN, END, PAD = "<s>", "</s>", "<pad>"
@@ -40,8 +41,7 @@ def fresh(texts: Iterable[str], size: Size, *, seed: int = 0, template: Template
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, torch.device("cpu")):
         model = LlamaForCausalLM(config)
     return LM(model, tokenizer, template=template)
 

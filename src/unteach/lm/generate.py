@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from unteach.lm.batch import Encoder
 from unteach.lm.continuous import ContinuousBatch, Reply, decoded
+from unteach.lm.encoder import Encoder
 from unteach.lm.guard import Conversation, Guard, Session, Turns, asked
 from unteach.schema import Message, Record
 

@@ -52,35 +52,32 @@ class _OfLogits(torch.autograd.Function):
 class _OfStates(torch.autograd.Function):
     """The same from the states before a linear head, some tokens after others.
 
-    onehot - p is taken before it meets the head or the states: their products taken apart lose it where p is near 1.
+    p - onehot is taken before it meets the head or the states: their products taken apart lose it where p is near 1.
     """
 
     @staticmethod
     def forward(
         ctx: Any, states: Float[Tensor, "N D"], weight: Float[Tensor, "V D"], targets: Int[Tensor, " N"]
     ) -> Float[Tensor, " N"]:
-        logps, chances = [], []
-        for part, wanted in zip(torch.split(states, AT_ONCE), torch.split(targets, AT_ONCE), strict=True):
+        logps, misses = [], []
+        for part, wanted in zip(torch.split(states, AT_ONCE), torch.split(targets[:, None], AT_ONCE), strict=True):
             logits = part @ weight.T
             p = logits.softmax(-1)
-            above = logits.gather(1, wanted[:, None])[:, 0] - logits.amax(-1)
+            above = logits.gather(1, wanted)[:, 0] - logits.amax(-1)
             logps.append(above + p.amax(-1).log())  # of the likeliest token, whose p is never too small for a number
-            chances.append(p)
-        ctx.save_for_backward(states, weight, targets, *chances)
+            misses.append(p.scatter_add_(1, wanted, p.new_full(wanted.shape, -1.0)))
+        ctx.save_for_backward(states, weight, *misses)
         return torch.cat(logps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Float[Tensor, " N"]) -> tuple[Tensor | None, Tensor | None, None]:
-        states, weight, targets, *chances = ctx.saved_tensors
-        back = torch.empty_like(states) if ctx.needs_input_grad[0] else None
-        change = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        for n, p in enumerate(chances):
-            at = slice(n * AT_ONCE, n * AT_ONCE + len(p))
-            scale = grad[at, None]
-            steered = (p * -scale).scatter_add_(1, targets[at, None], scale)
-            if back is not None:
-                torch.mm(steered, weight, out=back[at])
-            if change is not None:
-                change.addmm_(steered.T, states[at])
+        states, weight, *misses = ctx.saved_tensors
+        scale = -grad[:, None]
+        back = torch.cat([miss @ weight for miss in misses]).mul_(scale) if ctx.needs_input_grad[0] else None
+        change = None
+        if ctx.needs_input_grad[1]:
+            change = torch.zeros_like(weight)
+            for miss, part in zip(misses, torch.split(states * scale, AT_ONCE), strict=True):
+                change.addmm_(miss.T, part)
         return back, change, None

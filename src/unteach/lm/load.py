@@ -17,7 +17,7 @@ from transformers.utils import logging as hf_logging
 
 from unteach.lm.address import is_url
 from unteach.lm.anatomy import FAMILIES, unknown
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.model import LM
 from unteach.schema import InputError
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from unteach.lm.anatomy import anatomy, blocks, plain_name, trunk
-from unteach.lm.batch import Batch, Encoder, Template, collate
+from unteach.lm.batch import Batch, collate
 from unteach.lm.continuous import ContinuousBatch
+from unteach.lm.encoder import Encoder, Template
 from unteach.lm.forward import Head, States, at_answers, at_answers_only, computed, inside
 from unteach.lm.generate import extend, generate
 from unteach.lm.guard import Guard

@@ -17,6 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from unteach.lm.anatomy import anatomy, blocks, trunk
+from unteach.lm.attention import short, within, written
 from unteach.lm.batch import Batch
 
 NAME = "unteach_packed"  # under which transformers finds the attention below
@@ -56,6 +57,10 @@ def _attention(
 ) -> tuple[Tensor, None]:  # fmt: skip
     """(1, H, R, E) queries and keys to (1, R, H, E) values, each row attending to itself alone."""
     batch = _laid.get()
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if softcap is None and not dropout and short(batch, query):
+        q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+        return written(q, k, v, batch, scale=scale, window=sliding_window)[None], None
     shared = query.shape[1] != key.shape[1]  # heads of keys, by several heads of queries
     repeated = shared and (query.device.type != "cpu" or softcap is not None)
     if repeated:
@@ -64,13 +69,13 @@ def _attention(
     found = []
     for q, k, v in zip(*(_spread(x, batch) for x in tokens), strict=True):
         width = q.shape[2]
-        seen = None if sliding_window is None or sliding_window >= width else _within(width, sliding_window, q.device)
+        seen = None if sliding_window is None or sliding_window >= width else within(width, sliding_window, q.device)
         if softcap is not None:
-            out = _capped(q, k, v, seen, softcap, q.shape[-1] ** -0.5 if scaling is None else scaling)
+            out = _capped(q, k, v, seen, softcap, scale)
         else:
             gqa = shared and not repeated
             out = scaled_dot_product_attention(
-                q, k, v, seen, dropout, is_causal=seen is None, scale=scaling, enable_gqa=gqa
+                q, k, v, seen, dropout, is_causal=seen is None, scale=scale, enable_gqa=gqa
             )
         found.append(out.transpose(1, 2).flatten(0, 1))
     return torch.cat(found).index_select(0, batch.returns)[None], None
@@ -105,16 +110,9 @@ class _Laid(torch.autograd.Function):
         return grad.new_zeros(ctx.count, *grad.shape[1:]).index_add(0, sources, grad), None, None
 
 
-def _within(width: int, window: int, device: torch.device) -> Tensor:
-    """(T, T): true where a key is neither ahead nor out of the window."""
-    at = torch.arange(width, device=device)
-    ago = at[:, None] - at
-    return (ago >= 0) & (ago < window)
-
-
 def _capped(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None, cap: float, scale: float) -> Tensor:
     scores = torch.tanh(q @ k.transpose(2, 3) * scale / cap) * cap
-    hidden = ~(_within(q.shape[2], q.shape[2], q.device) if seen is None else seen)
+    hidden = ~(within(q.shape[2], None, q.device) if seen is None else seen)
     weights = scores.masked_fill(hidden, -torch.inf).softmax(-1, dtype=torch.float32)
     return weights.to(q.dtype) @ v
 

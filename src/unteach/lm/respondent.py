@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.guard import Guard
 from unteach.lm.model import LM
 from unteach.schema import Record

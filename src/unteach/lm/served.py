@@ -18,7 +18,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlunsplit
 
 from unteach.lm.address import UNREADABLE, parts_of, shown
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.schema import InputError, Record
 
 Api = Literal["chat", "completions"]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
+from transformers.utils import output_capturing
 
 
 @dataclass(frozen=True)
@@ -139,8 +140,14 @@ def _as_it_came(
 
 
 def watched(module: nn.Module) -> bool:
-    """Whether somebody reads or changes what goes through a module, or through a part of it."""
-    return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    """Whether somebody reads or changes what goes through a module, or through a part of it.
+
+    Transformers leaves hooks behind wherever states were asked for once; those read nothing of our passes.
+    """
+    hooks = (
+        h for part in module.modules() for kind in (part._forward_hooks, part._forward_pre_hooks) for h in kind.values()
+    )
+    return any(getattr(hook, "__module__", "") != output_capturing.__name__ for hook in hooks)
 
 
 def positions_of(real: Tensor) -> Tensor:

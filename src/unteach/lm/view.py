@@ -20,18 +20,22 @@ def likeliest(logits: Float[Tensor, "... V"]) -> Int[Tensor, "..."]:
 
 
 class Pass:
-    """One forward pass over a batch; nothing is computed before it is asked for.
+    """One forward pass over a batch; nothing is computed before it is asked for, and the batch may come as late.
 
     `logits` gives the (N, V) logits at the answer tokens, `hidden` the (N, D) states after a layer, and `logps` the (N,)
     log-probabilities, where they can be had without all logits.
     """
 
     def __init__(
-        self, batch: Batch, logits: Callable[[], Tensor], hidden: Callable[[float], Tensor],
+        self, batch: Batch | Callable[[], Batch], logits: Callable[[], Tensor], hidden: Callable[[float], Tensor],
         logps: Callable[[], Tensor] | None = None,
     ) -> None:  # fmt: skip
-        self.batch, self._logits, self._hidden, self._logps = batch, logits, hidden, logps
+        self._batch, self._logits, self._hidden, self._logps = batch, logits, hidden, logps
         self._kept: dict[float, Tensor] = {}
+
+    @cached_property
+    def batch(self) -> Batch:
+        return self._batch if isinstance(self._batch, Batch) else self._batch()
 
     @cached_property
     def logits(self) -> Float[Tensor, "N V"]:
@@ -58,17 +62,27 @@ class View:
     """
 
     def __init__(self, whole: Pass, rows: slice, *, known: Tensor | None = None, instead: "View | None" = None) -> None:
-        self._pass, self._known, self._instead = whole, known, instead
-        offsets = whole.batch.offsets
-        self._first = rows.start
-        self.records: tuple[str, ...] = whole.batch.records[rows]
-        self._tokens = slice(offsets[rows.start], offsets[rows.stop])
-        self.lengths: Int[Tensor, " B"] = whole.batch.lengths[rows]
+        self._pass, self._rows, self._known, self._instead = whole, rows, known, instead
 
     @property
     def whole(self) -> Pass:
         """The pass that the rows are part of."""
         return self._pass
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """The ids of the rows."""
+        return self._pass.batch.records[self._rows]
+
+    @cached_property
+    def lengths(self) -> Int[Tensor, " B"]:
+        """How many answer tokens each row has."""
+        return self._pass.batch.lengths[self._rows]
+
+    @property
+    def _tokens(self) -> slice:
+        offsets = self._pass.batch.offsets
+        return slice(offsets[self._rows.start], offsets[self._rows.stop])
 
     @property
     def logits(self) -> Float[Tensor, "N V"]:
@@ -85,7 +99,7 @@ class View:
     @property
     def rows(self) -> Int[Tensor, " N"]:
         """The row (from 0) of each answer token."""
-        found: Tensor = self._pass.batch.rows[self._tokens] - self._first
+        found: Tensor = self._pass.batch.rows[self._tokens] - self._rows.start
         return found
 
     @property

@@ -19,8 +19,8 @@ from unteach.lm.model import LM
 from unteach.lm.view import likeliest
 from unteach.schema import Record
 
-ON_CPU, ELSEWHERE = 1024, 16384  # positions in one forward pass: a processor's caches are small
-SEEN_ON_CPU, SEEN_ELSEWHERE = 1 << 18, 1 << 26  # logits from which measures are taken together
+ON_CPU, ELSEWHERE = 2048, 16384  # positions in one forward pass: a processor's caches are small
+SEEN_ON_CPU, SEEN_ELSEWHERE = 1 << 19, 1 << 26  # logits from which measures are taken together
 LEAST_VARIANCE = 1e-6
 
 

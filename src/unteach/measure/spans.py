@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unteach.lm.batch import Encoder
+from unteach.lm.encoder import Encoder
 from unteach.lm.model import LM
 from unteach.measure.answers import ask
 from unteach.measure.extraction import Runs, Text, continuations, grams, text_of

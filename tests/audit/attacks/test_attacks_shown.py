@@ -13,7 +13,7 @@ from unteach.audit.attacks.manyshot import doublings
 from unteach.audit.attacks.showing import examples
 from unteach.audit.target import Target, mean
 from unteach.audit.telling import told
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.fresh import fresh
 from unteach.lm.model import LM
 

@@ -5,7 +5,7 @@ import torch
 from golden_edits import Golden, apart
 
 from unteach.edit.edit import Edit
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.load import load
 from unteach.lm.stats import mlp_out, second_moments
 from unteach.methods.facts.alphaedit import AlphaEdit

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid
 
-from unteach.lm.batch import Template
+from unteach.lm.encoder import Template
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.lm.trace import tapped

@@ -15,6 +15,7 @@ from unteach.edit.plan import Plan
 from unteach.edit.rows import Desk, Sides, Task
 from unteach.lm.batch import Row
 from unteach.lm.model import LM
+from unteach.lm.trace import Start
 from unteach.lm.view import View
 from unteach.measure.answers import ask, exact_match, probability
 from unteach.methods.finetune import alternates as alternates_module
@@ -41,9 +42,9 @@ def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[Row]:
     rows: list[Row] = []
     batch = Desk._batch
 
-    def seen(self: Desk, keys: Sequence[str]) -> object:
+    def seen(self: Desk, keys: Sequence[str], *others: Start) -> object:
         rows.extend(self.rows[k] for k in keys)
-        return batch(self, keys)
+        return batch(self, keys, *others)
 
     monkeypatch.setattr(Desk, "_batch", seen)
     return rows

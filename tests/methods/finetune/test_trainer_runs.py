@@ -16,7 +16,8 @@ from unteach.edit.patches import Put
 from unteach.edit.plan import Plan, Step
 from unteach.edit.rows import Sides, Task
 from unteach.edit.train import train
-from unteach.lm.batch import Encoder, Row
+from unteach.lm.batch import Row
+from unteach.lm.encoder import Encoder
 from unteach.lm.model import LM
 from unteach.methods.finetune.objectives import NLL
 from unteach.methods.finetune.preference import NPO, SimNPO

@@ -21,6 +21,7 @@ NAMES = (
 )  # fmt: skip
 ACROSS = {"NPO_beta0.1_NLL", "SimNPO_default"}  # rounded by a log-softmax along an axis that is not the last
 NOISY = {"GradDiff_KL": 0, "SimNPO_default": 3}  # from which step on rounding is all that Adam has to go by
+ROUNDED = {("SatImp_default_yaml", 4)}  # a gradient of which rounding leaves three digits: see below
 WIDTH = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 
@@ -60,7 +61,8 @@ def test_every_step_is_theirs(name: str, runs: dict[str, Any], their_runs: dict[
     for at, step in enumerate(theirs["steps"]):
         tolerance = 2e-3 if at >= NOISY.get(name, 5) else 1e-4
         assert found["losses"][at] == close(step["loss"], tolerance)
-        assert found["norms"][at] == close(step["grad_norm_before_clip"], tolerance)
+        if (name, at) not in ROUNDED:
+            assert found["norms"][at] == close(step["grad_norm_before_clip"], tolerance)
         if "retain_preference" in step:
             assert found["duals"][at] == close(step["retain_preference"])
     assert found["forget"] == close(theirs["final_forget_nll"], 2e-3 if name in NOISY else 1e-4)
@@ -74,6 +76,17 @@ def test_our_npo_goes_where_double_precision_goes(runs: dict[str, Any], their_ru
         assert abs(theirs[at]["loss"] - exact["losses"][at]) > 10 * abs(ours["losses"][at] - exact["losses"][at])
     assert abs(theirs[4]["loss"] / exact["losses"][4] - 1) > 5e-3
     assert ours["norms"] == [close(x, 2e-4) for x in exact["norms"]]
+
+
+def test_our_last_satimp_gradient_is_nearer_to_double_precision(
+    runs: dict[str, Any], their_runs: dict[str, Any]
+) -> None:
+    """Where answers are all but certain, theirs is off by more than a thousandth, and ours by less than theirs."""
+    ours, exact = runs["SatImp_default_yaml"]["norms"][4], runs["SatImp exact"]["norms"][4]
+    theirs = their_runs["SatImp_default_yaml"]["steps"][4]["grad_norm_before_clip"]
+    assert abs(theirs - exact) > 1e-3 * exact
+    assert abs(ours - exact) < abs(theirs - exact)
+    assert ours == close(theirs, 1e-3)
 
 
 def test_our_simnpo_is_theirs_until_rounding_is_all(runs: dict[str, Any], their_runs: dict[str, Any]) -> None:

@@ -57,13 +57,14 @@ def run(golden: Golden, case: Mapping[str, Any], precision: torch.dtype, forget:
 
 
 def all_of(golden: Golden) -> dict[str, dict[str, Any]]:
-    """Each trajectory; where theirs adds across, that too; and what double precision makes of NPO's."""
+    """Each trajectory; where theirs adds across, that too; and what double precision makes of two."""
     cases = golden.read("trajectories.json")["runs"]
     found = {name: run(golden, case, torch.float32, None) for name, case in cases.items()}
     for name, case in cases.items():
         if case["handler"] in ACROSS:
             found[f"{name} across"] = run(golden, case, torch.float32, ACROSS[case["handler"]])
-    return found | {"NPO exact": run(golden, cases["NPO_beta0.1_NLL"], torch.float64, None)}
+    exact = {"NPO exact": "NPO_beta0.1_NLL", "SatImp exact": "SatImp_default_yaml"}
+    return found | {name: run(golden, cases[of], torch.float64, None) for name, of in exact.items()}
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from unteach.lm.batch import Encoder, Template
 from unteach.lm.continuous import decoded
+from unteach.lm.encoder import Encoder, Template
 from unteach.lm.model import LM
 from unteach.service.gateway.wording import HALF, WINDOW, Wording
 

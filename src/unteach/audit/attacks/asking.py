@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from unteach.audit.target import Attempt, Target, best, curve, mean
 from unteach.audit.telling import told
-from unteach.lm.batch import PLAIN
+from unteach.lm.encoder import PLAIN
 from unteach.lm.respondent import Respondent
 from unteach.lm.reworded import reworded
 from unteach.schema import InputError, Record

@@ -10,12 +10,14 @@ from torch import nn
 
 from unteach.data.facts import question
 from unteach.edit.patches import AddOuter
+from unteach.edit.plan import draw
+from unteach.lm.dice import seeded
 from unteach.lm.model import LM
 from unteach.methods.facts.gradients import Change, gradients, mlp_maps, patches
 from unteach.methods.facts.lessons import Lesson, of_request, row, told
 from unteach.methods.facts.practice import SPOT, Practice
 from unteach.methods.facts.trained import Kind, fill, kind_in, save
-from unteach.methods.facts.training import Losses, embedded, practise, seeded
+from unteach.methods.facts.training import Losses, embedded, practise
 from unteach.registry import name_of
 from unteach.schema import Fact, Request
 
@@ -59,7 +61,7 @@ def ready(how: Learned, lm: LM, request: Request, *, together: int = 1) -> Made:
 def opened(how: Learned, lm: LM) -> Made:
     """The editor in the folder that a method names."""
     kind, digest = kind_in(Path(how.editor), name_of(how), lm)
-    with seeded("editor"):  # what a newborn draws is put aside, and so is the libraries' own state
+    with seeded(draw("editor"), lm.device):  # what a newborn draws is put aside, and so is the libraries' own state
         net = how.newborn(lm, kind.maps, kind.sizes).to(lm.device)
     fill(Path(how.editor), digest, net)
     return Made(net, kind.maps, f"editor {digest[:16]}")
@@ -70,7 +72,7 @@ def trained(
 ) -> tuple[Made, tuple[Losses, ...]]:  # fmt: skip
     """A newborn editor after its practice, and what each step of it cost."""
     maps = mlp_maps(lm, how.blocks)
-    with seeded("editor", practice.seed):
+    with seeded(draw("editor", practice.seed), lm.device):
         net = how.newborn(lm, maps, how.sizes).to(lm.device)
     losses = practise(lm, net, list(maps), lessons, practice, about=f"{name_of(how)} {how.sizes}", say=say)
     return Made(net, maps, f"{how.sizes}, {practice}, {len(lessons)} lessons"), losses

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from time import monotonic
 from typing import Protocol
@@ -147,14 +146,6 @@ def embedded(lm: LM, texts: Sequence[str]) -> list[Tensor]:
     table, most = lm.model.get_input_embeddings(), lm.max_length
     ids = (torch.tensor(lm.tokenizer(text)["input_ids"][:most], device=lm.device) for text in texts)
     return [table(i).float() for i in ids]
-
-
-@contextmanager
-def seeded(*parts: object) -> Iterator[None]:
-    """Whatever the libraries draw inside depends on the parts alone, and their own state is put back."""
-    with torch.random.fork_rng():
-        torch.manual_seed(draw(*parts) % 2**63)
-        yield
 
 
 def _fingerprint(lm: LM, net: nn.Module, lessons: Sequence[Lesson], practice: Practice, about: str) -> str:

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unteach.lm.batch import Encoder
 from unteach.lm.continuous import Reply
 from unteach.lm.drawing import drawn, likely
+from unteach.lm.encoder import Encoder
 from unteach.lm.guard import Session, asked
 from unteach.schema import InputError
 from unteach.service.gateway.backend import Piece, Question, Refused

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from unteach.lm.batch import Encoder
 from unteach.lm.continuous import decoded
+from unteach.lm.encoder import Encoder
 
 HALF = "\ufffd"  # what bytes decode to that are no character, or none yet
 BYTE = re.compile("<0x[0-9A-F]{2}>")  # a token of one byte: whether a run of them is characters, its end decides

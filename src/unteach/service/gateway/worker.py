@@ -16,8 +16,8 @@ from traceback import extract_tb
 import torch
 
 from unteach.edit.edit import Edit
-from unteach.lm.batch import Encoder, Template
 from unteach.lm.continuous import ContinuousBatch
+from unteach.lm.encoder import Encoder, Template
 from unteach.lm.generate import TOKENS_AT_ONCE
 from unteach.lm.model import LM
 from unteach.service.gateway.backend import Refused

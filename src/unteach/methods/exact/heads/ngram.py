@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import log
 from typing import ClassVar
 
-from unteach.lm.batch import Encoder
+from unteach.lm.encoder import Encoder
 from unteach.methods.exact.guarantees import retrain_equal
 from unteach.methods.exact.heads.asked import asked
 from unteach.registry import learner

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unteach.edit.patches import AddOuter, Patch, Put
 from unteach.edit.plan import Plan
 from unteach.edit.trainable import trainable
+from unteach.lm.dice import seeded
 from unteach.lm.model import LM
 from unteach.methods.exact.shards.descent import Pull, adamw, descend, pull
 from unteach.methods.exact.shards.shardplan import ShardPlan, Step
@@ -109,8 +110,7 @@ class LMTrainer:
 
     def _pull(self, step: Step) -> None:
         read = [replace(r, paraphrases=(), perturbed=()) for r in step.records]  # what the commitments are to
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(step.seed)
+        with seeded(step.seed, self.lm.device):
             pull(self.lm, read, self.plan.batch)
 
 
