@@ -35,6 +35,7 @@ TAKES_ANY = {
     ("unteach.flags", "command"),  # it is handed the flags that its classes name
     ("unteach.lm.packed", "_attention"),  # and these what a library hands to each of its own
     ("unteach.lm.trace", "_as_it_came"),
+    ("unteach.lm.roomy", "update"),
 }
 LIGHT = ("schema", "registry", "report", "data", "cli", "__init__")
 VERIFIED_BY = {  # these too: a certificate is checked on a machine without a model
