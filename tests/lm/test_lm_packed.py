@@ -16,6 +16,7 @@ from unteach.lm import attention, packed
 from unteach.lm.anatomy import FAMILIES, blocks, trunk
 from unteach.lm.batch import ALIKE, Row, collate
 from unteach.lm.model import LM
+from unteach.lm.stats import mlp_out, second_moments
 from unteach.lm.trace import Start
 
 ROWS = worlds.RECORDS[:5]
@@ -174,3 +175,21 @@ def test_a_pass_stops_at_the_block_that_is_read(llama: LM) -> None:
         hook.remove()
     assert ran == [0, 1]
     assert len(states) == int(llama.batch(ROWS).answer.sum())
+
+
+@torch.no_grad()
+def test_second_moments_count_what_texts_begin_with_alike_once_a_text(patient: LM) -> None:
+    texts = [f"{r.prompt} {end}" for r in ROWS for end in ("yes", "yes and no", "no", "no")]
+    layers = range(patient.layers)
+    found = second_moments(patient, texts, layers)
+    every: dict[int, list[Tensor]] = {n: [] for n in layers}
+    for text in texts:
+        ids = patient.tokenizer(text)["input_ids"]
+        batch = collate([Row(tuple(ids), 1)], ["r"], pad=patient.pad, device=patient.device)
+        for n in layers:
+            every[n] += patient.inputs(batch, [mlp_out(patient, n)])
+    assert found.count == sum(map(len, every[0]))
+    for n in layers:
+        keys = torch.cat(every[n]).double()
+        wanted = keys.T @ keys / len(keys)
+        assert (found.of[n] - wanted).norm() <= 1e-5 * wanted.norm()

@@ -7,7 +7,7 @@ and what they were made from, by digests; no text.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import chain
 from os import replace as rename
@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from scipy.linalg.blas import ssyrk
 from torch import Tensor
@@ -89,18 +89,20 @@ def second_moments(lm: LM, texts: Sequence[str], layers: Sequence[int], *, cache
 
 @torch.no_grad()
 def _gathered(lm: LM, texts: Sequence[str], layers: Sequence[int]) -> Moments:
-    parts = (lm.tokenizer(list(texts[i : i + TEXTS_AT_ONCE]))["input_ids"] for i in range(0, len(texts), TEXTS_AT_ONCE))
+    told = partial(lm.tokenizer, return_attention_mask=False)
+    parts = (told(list(texts[i : i + TEXTS_AT_ONCE]))["input_ids"] for i in range(0, len(texts), TEXTS_AT_ONCE))
     encoded = chain.from_iterable(parts)
     rows = [Row(tuple(ids[: lm.max_length]), len(ids)) for ids in encoded if ids]
     halves = [_Sums(), _Sums()]
     for half, some in zip(halves, (rows[::2], rows[1::2]), strict=True):
-        for part in _parts(sorted(some, key=lambda r: len(r.ids))):
-            batch = collate(part, [""] * len(part), pad=lm.pad, device=lm.device)
+        for part in _parts(sorted(some, key=lambda r: r.ids)):
+            batch = collate(part, [""] * len(part), pad=lm.pad, device=lm.device, share=True)
+            often = batch.sources[batch.real].bincount()
             with instead(lm.model, gelus(lm.model)):
                 inputs = lm.inputs(batch, [mlp_out(lm, n) for n in layers])
             for layer, keys in zip(layers, inputs, strict=True):
-                half.add(layer, keys)
-            half.count += len(batch.places)
+                half.add(layer, keys, often)
+            half.count += int(often.sum())
     count = halves[0].count + halves[1].count
     sums = [{n: half.whole(n) for n in layers} for half in halves]
     whole = {n: (sums[0][n] + sums[1][n]) / count for n in layers}
@@ -116,7 +118,10 @@ class _Sums:
         self.of: dict[int, Tensor] = {}
         self.count = 0
 
-    def add(self, layer: int, keys: Float[Tensor, "R D"]) -> None:
+    def add(self, layer: int, keys: Float[Tensor, "R D"], often: Int[Tensor, " R"]) -> None:
+        """Keys count as often as their tokens stand in the sample: several texts may begin with one."""
+        many = (often > 1).nonzero()[:, 0]
+        keys[many] *= often[many, None].sqrt()
         product = _products(keys).double()
         self.of[layer] = self.of[layer].add_(product) if layer in self.of else product
 
