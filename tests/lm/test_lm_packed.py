@@ -63,6 +63,7 @@ def test_packed_rows_give_the_logits_and_gradients_of_padded_ones(
     assert patient.model.config._attn_implementation == before
     scale = float(theirs.detach().abs().max())
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-6 * scale)
+    assert (ours - theirs).norm() <= 1e-6 * theirs.norm()
     for a, b in zip(slopes(patient, ours), slopes(patient, theirs), strict=True):
         assert (a - b).norm() <= 1e-5 * max(float(b.norm()), 1e-3)
 
