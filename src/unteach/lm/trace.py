@@ -9,7 +9,8 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
-from transformers.utils import output_capturing
+
+CAPTURING = "transformers.utils.output_capturing"  # whose hooks stay where states were asked for once
 
 
 @dataclass(frozen=True)
@@ -142,12 +143,12 @@ def _as_it_came(
 def watched(module: nn.Module) -> bool:
     """Whether somebody reads or changes what goes through a module, or through a part of it.
 
-    Transformers leaves hooks behind wherever states were asked for once; those read nothing of our passes.
+    Hooks that Transformers leaves behind read nothing of our passes.
     """
     hooks = (
         h for part in module.modules() for kind in (part._forward_hooks, part._forward_pre_hooks) for h in kind.values()
     )
-    return any(getattr(hook, "__module__", "") != output_capturing.__name__ for hook in hooks)
+    return any(getattr(hook, "__module__", "") != CAPTURING for hook in hooks)
 
 
 def positions_of(real: Tensor) -> Tensor:
