@@ -1,10 +1,29 @@
 """Our edits and the usual ones agree on small models; what is timed is the same work."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from benchmarks.editing import CASES, PROJECTED, SOLVED, Case, Subject, agree, projecting, solving, subject_of
+import torch
+from benchmarks.double import doubled
+from benchmarks.editing import (
+    CASES,
+    EXACT,
+    PROJECTED,
+    SOLVED,
+    Case,
+    Subject,
+    agree,
+    projecting,
+    same,
+    solving,
+    subject_of,
+)
 from benchmarks.paired import Differ, alike
+from benchmarks.straightforward.editing import Changes
+from torch.nn.functional import embedding
 
 from unteach.methods.facts.values import Search
 
@@ -27,13 +46,46 @@ def test_both_ways_change_the_same_by_the_same(subject: Subject, name: str) -> N
     peer, ours = case.ways(subject)
     before = subject.copy.digest()
     found = peer()
-    agree(case, found, ours())
+    within = case.within(subject.family)
+    agree(case, found, ours(), within=within)
     assert subject.copy.digest() == before == subject.lm.digest()
-    wrong = {n: d * (1 + 3 * case.within) for n, d in found.items()}
+    wrong = {n: d * (1 + 3 * within) for n, d in found.items()}
     with pytest.raises(Differ, match="relative distance"):
-        agree(case, found, wrong)
+        agree(case, found, wrong, within=within)
     with pytest.raises(Differ, match="only one side"):
-        agree(case, found, dict(list(found.items())[1:]))
+        agree(case, found, dict(list(found.items())[1:]), within=within)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_both_ways_differ_by_is_rounding(subject: Subject, name: str) -> None:
+    same(CASES[name], subject)
+
+
+def test_another_way_is_told_from_rounding(subject: Subject) -> None:
+    case = CASES["rome"]
+
+    def ways(s: Subject) -> tuple[Callable[[], Changes], Callable[[], Changes]]:
+        peer, ours = case.ways(s)
+        return peer, lambda: {n: d * (1 + 2 * EXACT) for n, d in ours().items()}
+
+    with pytest.raises(Differ, match="relative distance"):
+        same(replace(case, ways=ways), subject)
+
+
+def test_in_double_precision_nothing_is_computed_in_single(subject: Subject) -> None:
+    lm, ids = subject.lm, torch.arange(5, 25)[None]
+    single, moved = lm.model(ids).logits.detach(), []
+    embedded = lm.model.get_input_embeddings()
+    with doubled(lm), torch.no_grad():
+        found = lm.model(ids).logits
+        for step in (1e-10, 2e-10):  # a change that single precision does not see
+            with patch.object(embedded, "forward", lambda i, s=step: embedding(i, embedded.weight) * (1 + s)):
+                moved.append(lm.model(ids).logits - found)
+    assert found.dtype == torch.float64
+    assert 0 < float((found - single).abs().max()) < 1e-4
+    assert float((moved[1] - 2 * moved[0]).norm() / moved[1].norm()) < 1e-3
+    assert lm.model.dtype == torch.get_default_dtype() == torch.float32
+    assert torch.equal(lm.model(ids).logits.detach(), single)
 
 
 @pytest.mark.parametrize("ways", [solving, projecting])
