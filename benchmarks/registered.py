@@ -52,7 +52,13 @@ who keep theirs, *same person* on what else is known of the one corrected. Means
 intervals over people; where all ten agree an interval has no width. *To reach* is what EasyEdit reaches on small models of
 that shape (one fact by ROME, ten by MEMIT; of a NeoX it has none, so the greater of both), with a reliability of 0.95.
 """
+ELSEWHERE = """\
+The same in four other towns, with names, words, weights and corrections of their own, on which nothing was chosen: means of
+ten people each, the least and the greatest of the four. A correction generalises as far as the model does: the model that
+knows the fewest facts in the forms held out is the one that takes up the fewest rephrasings.
+"""
 TRIED_ON = 20  # the first people, on whom layers and clamp were chosen
+TOWN, OTHER_TOWNS = 0, (1, 2, 3, 4)  # by their seeds
 BARE = ("{}",)
 RANKED_ONE = ROME(layer=2, forms=BARE, search=Search(clamp=16.0))
 WAYS: Mapping[str, tuple[Any, bool]] = {  # a method, and whether it is given each fact alone
@@ -83,15 +89,16 @@ class Known:
     held_out: float
 
 
-def run(shapes: Sequence[str], place: Path, page: Path, results: Path, *, seed: int = 0) -> None:
+def run(shapes: Sequence[str], place: Path, page: Path, results: Path) -> None:
     """Teach, correct and ask; what is done is kept in a folder, and what came of it goes onto the page."""
-    told = {}
-    for shape in shapes:
-        told[shape] = kept(place / f"{shape}-{seed}.json", partial(_told, shape, place, seed))
-        print(shape, json.dumps(told[shape]), flush=True)
-    report = {"circumstances": circumstances(), "seed": seed, "shapes": told}
+    found: dict[int, dict[str, Any]] = {seed: {} for seed in (TOWN, *OTHER_TOWNS)}
+    for seed, told in found.items():
+        for shape in shapes:
+            told[shape] = kept(place / f"{shape}-{seed}.json", partial(_told, shape, place, seed))
+            print(seed, shape, json.dumps(told[shape]), flush=True)
+    report = {"circumstances": circumstances(), "towns": found}
     put(folder(results) / "register.json", (json.dumps(report, indent=1) + "\n").encode())
-    text = "\n".join([OPENING, *_lines(told)])
+    text = "\n".join([OPENING, *_lines(found[TOWN]), "", ELSEWHERE, *_ranges([found[seed] for seed in OTHER_TOWNS])])
     page.write_text(placed(page.read_text(encoding="utf-8"), text, MARK), encoding="utf-8")
 
 
@@ -176,6 +183,21 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     for shape, of in told.items():
         yield (f"The {shape} model knows {of['known']['taught']:.3f} of the facts in the forms taught and "
                f"{of['known']['held_out']:.3f} in those held out.")  # fmt: skip
+
+
+def _ranges(towns: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield f"| shape | knows held out | way | {' | '.join(COLUMNS)} |"
+    yield "|---" * (len(COLUMNS) + 3) + "|"
+    for shape in towns[0]:
+        of = [told[shape] for told in towns]
+        known = _range([one["known"]["held_out"] for one in of], places=3)
+        for way in WAYS:
+            cells = [_range([one["ways"][way][name]["value"] for one in of]) for name in COLUMNS]
+            yield f"| {shape} | {known} | {way} | {' | '.join(cells)} |"
+
+
+def _range(values: Sequence[float], places: int = 2) -> str:
+    return f"{min(values):.{places}f} – {max(values):.{places}f}"
 
 
 def _cell(mean: Mean) -> str:
