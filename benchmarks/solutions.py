@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.straightforward import editing as straightforward
-from unteach.methods.facts.solve import spread_evenly, unused
+from unteach.methods.facts.directions import unused
+from unteach.methods.facts.solve import spread_evenly
 
 SOLVED, PROJECTED = 4096, 2048  # widths
 

@@ -138,7 +138,8 @@ MODELS: dict[str, tuple[Damage, str]] = {
     "a weight missing": (tensors(lambda state: state.pop(LAYER)), f"model: the weight '{LAYER}' is missing; copy or save"),
     "the embedding missing": (tensors(lambda state: state.pop("model.embed_tokens.weight")), "model: the weight '.*' is missing; copy or save"),
     "more layers than weights": (settings("config.json", num_hidden_layers=4), "model: the weight 'model.layers.3.* is missing"),
-    "a weight that is no number": (tensors(lambda state: state[LAYER].fill_(float("nan"))), "the loss became infinite at step 0; lower --lr"),
+    "a weight that is no number": (tensors(lambda state: state[LAYER][1, 2].fill_(float("nan"))), f"model: the weight '{LAYER}' is not finite everywhere; fetch or save"),
+    "a weight without bounds": (tensors(lambda state: state[LAYER][0, 0].fill_(float("-inf"))), f"model: the weight '{LAYER}' is not finite everywhere; fetch or save"),
     "a part missing": (
         lambda f: (renamed(WEIGHTS, "model-00001-of-00002.safetensors")(f), settings("model.safetensors.index.json", weight_map={LAYER: "model-00002-of-00002.safetensors"})(f)),
         "model: cannot be opened as a model|model: its files do not fit together",
@@ -206,6 +207,7 @@ ADAPTERS: dict[str, tuple[Damage, str]] = {
         tensors(lambda state: state.pop(min(state)), "adapter_model.safetensors"),
         "adapter: its weights are not those that its configuration names; save",
     ),
+    "a weight that is no number": (tensors(lambda state: next(iter(state.values()))[0, 0].fill_(float("nan")), "adapter_model.safetensors"), "adapter: the weight '.*lora.*' is not finite everywhere; fetch"),
     "no tensor at all": (tensors(lambda state: state.clear(), "adapter_model.safetensors"), "adapter: its weights are not those that its configuration names"),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ import torch
 import worlds
 from unteach.edit.edit import Edit
 from unteach.edit.learn import learn
+from unteach.edit.patches import Put
 from unteach.edit.plan import Plan
 from unteach.edit.release import finalise, read_edit, read_run, release, undo
 from unteach.lm.load import load
@@ -65,6 +66,17 @@ def test_undo_gives_the_original_back_bit_for_bit(lm: LM, tmp_path: Path) -> Non
     assert torch.equal(again.logits(batch), lm.logits(batch))
     with pytest.raises(InputError, match="it was undone before; the release holds the original"):
         undo(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["baked", "edit"])
+def test_an_edit_that_is_not_finite_is_not_released(lm: LM, tmp_path: Path, form: str) -> None:
+    first, _, _ = changes.places(lm)
+    edit = changes.on_weights(lm)
+    spoilt = torch.zeros_like(lm.parameters()[first])
+    spoilt[0, 0] = float("inf")
+    with pytest.raises(InputError, match=r"the edit is not finite in '.*'; nothing was released"):
+        release(replace(edit, weights={**edit.weights, first: (Put(spoilt),)}), lm, tmp_path, form=form)  # type: ignore[arg-type]
+    assert files(tmp_path) == {}
 
 
 def test_before_it_is_finalised_nothing_stands_in_clear_in_private(lm: LM, tmp_path: Path) -> None:

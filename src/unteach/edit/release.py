@@ -20,7 +20,7 @@ from unteach.edit.checkpoint import sync, write
 from unteach.edit.edit import Edit, describe
 from unteach.edit.store import of_description, save
 from unteach.lm.load import load as load_model
-from unteach.lm.load import quiet
+from unteach.lm.load import quiet, unbounded
 from unteach.lm.model import LM, weights_digest
 from unteach.schema import InputError
 
@@ -36,6 +36,10 @@ def release(
     before = baked_state(None, lm)
     originals = {n: before[n] for n in edit.weights} if form == "baked" else {}
     described, tensors = describe(edit)
+    if name := unbounded(tensors.items()):
+        raise InputError(
+            f"the edit is not finite in '{name}'; nothing was released; choose a smaller rate, or another method"
+        )
     sealed = {f"edit.{k}": t for k, t in tensors.items()} | {f"original.{k}": t for k, t in originals.items()}
     notes = {"edit": described, "form": form, "base": weights_digest(before)}
     if form == "baked":

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from huggingface_hub.errors import HFValidationError
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 from safetensors import SafetensorError
+from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as hf_logging
 
@@ -32,7 +33,7 @@ def load(
 
     An adapter folder (PEFT) is put on its base model, which `base` may name where the adapter's own
     configuration points elsewhere. On a CPU everything is float32. Raises `InputError` for what cannot be
-    opened: no such model, pickled weights, a family without an anatomy, a damaged file.
+    opened: no such model, pickled weights, a family without an anatomy, a damaged file, weights that are no numbers.
     """
     where = str(source)
     local = Path(source).is_dir()
@@ -45,10 +46,23 @@ def load(
     template = template or _said(Path(source))
     with quiet(), _explained(where):
         if local and (Path(source) / "adapter_config.json").is_file():
-            return _with_adapter(where, base, template, device, dtype)
-        model, tokenizer = _model(where, device, dtype), _tokenizer(where)
-        _match(model, tokenizer, where)
-        return LM(model, tokenizer, template=template, source=where)
+            lm = _with_adapter(where, base, template, device, dtype)
+        else:
+            lm = LM(_model(where, device, dtype), _tokenizer(where), template=template, source=where)
+        _match(lm.model, lm.tokenizer, where)
+        if name := unbounded(lm.model.named_parameters()):
+            raise InputError(f"{where}: the weight '{name}' is not finite everywhere; fetch or save the model again")
+    return lm
+
+
+def unbounded(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """The name of the first tensor that holds what is no finite number; empty where all are finite."""
+    for name, tensor in tensors:
+        if tensor.is_floating_point() and tensor.numel() and not tensor.is_meta:
+            ends = (tensor if tensor.itemsize > 1 else tensor.float()).detach().aminmax()
+            if not all(end.isfinite() for end in ends):
+                return name
+    return ""
 
 
 def _said(folder: Path) -> Template | None:
@@ -105,9 +119,7 @@ def _with_adapter(where: str, base: str | Path | None, template: Template | None
         wrapped.base_model.set_adapter(["under", "default"])
     owner = where if (Path(where) / "tokenizer_config.json").is_file() else under
     settings.base_model_name_or_path = under
-    model, tokenizer = wrapped.get_base_model(), _tokenizer(owner)
-    _match(model, tokenizer, where)
-    return LM(model, tokenizer, template=template, adapter=settings, source=where)
+    return LM(wrapped.get_base_model(), _tokenizer(owner), template=template, adapter=settings, source=where)
 
 
 def _fill(wrapped: PeftModel, where: str, name: str) -> None:

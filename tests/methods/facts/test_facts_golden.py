@@ -9,11 +9,12 @@ from unteach.lm.encoder import Template
 from unteach.lm.load import load
 from unteach.lm.stats import mlp_out, second_moments
 from unteach.methods.facts.alphaedit import AlphaEdit
+from unteach.methods.facts.directions import unused
 from unteach.methods.facts.keys import keys_at
 from unteach.methods.facts.memit import MEMIT
 from unteach.methods.facts.pmet import PMET
 from unteach.methods.facts.rome import ROME
-from unteach.methods.facts.solve import spread_aside, unused
+from unteach.methods.facts.solve import spread_aside
 from unteach.methods.facts.spot import asking
 from unteach.methods.facts.values import seek
 from unteach.schema import Request

@@ -9,13 +9,14 @@ from unteach.edit.edit import Edit
 from unteach.edit.patches import AddOuter
 from unteach.lm.stats import mlp_out
 from unteach.methods.facts.alphaedit import AlphaEdit
+from unteach.methods.facts.directions import unused
 from unteach.methods.facts.emmet import EMMET
 from unteach.methods.facts.keys import keys_at, states_at
 from unteach.methods.facts.memit import MEMIT
 from unteach.methods.facts.pmet import PMET
 from unteach.methods.facts.rome import ROME
 from unteach.methods.facts.rrome import RROME
-from unteach.methods.facts.solve import spread_aside, spread_evenly, spread_exactly, unused
+from unteach.methods.facts.solve import spread_aside, spread_evenly, spread_exactly
 from unteach.methods.facts.spot import asking, spot
 from unteach.methods.facts.values import Search, seek
 from unteach.schema import Fact, InputError, Request
@@ -114,6 +115,20 @@ def test_alphaedit_leaves_the_directions_that_text_uses_as_they_are(golden: Gold
     keys, kept = (torch.randn(n, len(null), generator=dice).double() for n in (3, 2))
     dense = torch.linalg.solve(null @ (keys.T @ keys + kept.T @ kept) + 2.0 * torch.eye(len(null)), null @ keys.T).T
     assert apart(spread_aside(keys, kept, null, 2.0), dense) < 1e-9
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.3, 0.51, 0.8, 2.0])
+@pytest.mark.parametrize("size", [1, 2, 3, 40])
+def test_directions_below_a_threshold_are_told_from_the_others(size: int, threshold: float) -> None:
+    dice = torch.Generator().manual_seed(size)
+    every, _ = torch.linalg.qr(torch.randn(size, size, generator=dice, dtype=torch.float64))
+    sizes = torch.linspace(0, 1, size, dtype=torch.float64)
+    below = sizes < threshold
+    wanted = every[:, below] @ every[:, below].T
+    moment = every @ sizes.diag() @ every.T
+    found = unused((moment + moment.T) / 2, threshold)
+    assert (found - wanted).norm() < 1e-12 * size
+    assert not found.requires_grad
 
 
 @pytest.mark.parametrize("word", ["x", "1,1", "2-1", "9", "1,,2"])

@@ -12,8 +12,9 @@ from unteach.edit.patches import AddOuter
 from unteach.lm.model import LM
 from unteach.methods.facts.background import Background
 from unteach.methods.facts.contexts import contexts, marked
+from unteach.methods.facts.directions import unused
 from unteach.methods.facts.layers import several
-from unteach.methods.facts.solve import spread_aside, unused
+from unteach.methods.facts.solve import spread_aside
 from unteach.methods.facts.values import Search, seek
 from unteach.methods.facts.write import Keys, facts_of, in_turn, write
 from unteach.registry import method

@@ -6,7 +6,6 @@ keys K (E, D), a row a fact. Nothing of the size of W is solved: by the identity
 
 import torch
 from jaxtyping import Float
-from scipy.linalg import eigh
 from torch import Tensor
 
 Keys = Float[Tensor, "E D"]
@@ -44,23 +43,6 @@ def spread_aside(keys: Keys, kept: Float[Tensor, "A D"], null: Float[Tensor, "D 
     inner = torch.linalg.solve(ridge * _one(q) + q @ pq, q @ pk)
     right: Tensor = (pk - pq @ inner).T / ridge
     return right
-
-
-def unused(moment: Float[Tensor, "D D"], threshold: float) -> Float[Tensor, "D D"]:
-    """The projector on the directions in which the second moment is below a threshold."""
-    values, vectors = _eigen(moment.double())
-    null = vectors[:, values < threshold]
-    projector: Tensor = null @ null.T
-    return projector
-
-
-def _eigen(moment: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and eigenvectors; in memory by SciPy's LAPACK, which takes six tenths of the time of PyTorch's."""
-    if moment.device.type != "cpu":
-        values, vectors = torch.linalg.eigh(moment)
-        return values, vectors
-    values, vectors = eigh(moment.numpy(), driver="evd", check_finite=False)
-    return torch.from_numpy(values), torch.from_numpy(vectors)
 
 
 def _one(keys: Tensor) -> Tensor:
