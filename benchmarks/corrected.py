@@ -51,7 +51,7 @@ STROKES = {
     name: (colour, DASHES[n % len(DASHES)], (*MARKERS, "o", "s")[n])
     for n, (name, colour) in enumerate(
         zip(("memit", "emmet", "alphaedit", "rome", "ftl", "grace", "wise"),
-            ("blue", "red", "purple", "brown", "green", "grey", "red"), strict=True)
+            ("blue", "red", "purple", "brown", "green", "grey", "grey"), strict=True)
     )
 }  # fmt: skip
 PANELS = (("reliability", "reliability"), ("locality", "locality"), ("perplexity", "perplexity"), ("moved", "moved"))
