@@ -17,7 +17,7 @@ from benchmarks.register import (
     register,
     taught,
 )
-from benchmarks.registered import GOALS, TRIED_ON, WAYS, known, tried
+from benchmarks.registered import COLUMNS, GOALS, OTHER_TOWNS, TOWN, TRIED_ON, WAYS, known, run, tried
 
 from unteach.audit.benchmarks.town import PERSONAL, Town
 
@@ -58,6 +58,27 @@ def test_facts_of_a_small_town_are_corrected_in_every_shape(shape: str, tmp_path
         columns = tried(lm, way, facts, lessons(found))
         assert columns["reliability"].value == columns["written"].value == 1.0, way
         assert columns["others"].value >= 0.8, way
+
+
+def test_the_page_shows_one_town_and_the_range_of_the_others(tmp_path: Path) -> None:
+    for n, seed in enumerate((TOWN, *OTHER_TOWNS)):
+        mean = {"value": 1 - n / 10, "low": None, "high": None, "n": 10}
+        told = {
+            "known": {"taught": 1.0, "held_out": 1 - n / 100},
+            "ways": {w: dict.fromkeys(COLUMNS, mean) for w in WAYS},
+        }
+        (tmp_path / f"llama-{seed}.json").write_text(json.dumps(told))
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- register -->\n<!-- /register -->\nbehind\n")
+    run(["llama"], tmp_path, page, tmp_path / "results")
+    lines = page.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("before", "behind")
+    assert [line for line in lines if line.startswith("| llama | rome, each alone")] == [
+        "| llama | rome, each alone | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 | 0.95, 1.00, 1.00, 0.75 | yes |"
+    ]
+    ranges = [line for line in lines if line.startswith("| llama | 0.960 – 0.990 |")]
+    assert ranges == [f"| llama | 0.960 – 0.990 | {way} |{' 0.60 – 0.90 |' * len(COLUMNS)}" for way in WAYS]
+    assert list(json.loads((tmp_path / "results" / "register.json").read_text())["towns"]) == list("01234")
 
 
 @pytest.mark.slow
