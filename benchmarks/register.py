@@ -17,6 +17,7 @@ from unteach.audit.benchmarks.town import PERSONAL, Town
 from unteach.edit.bake import bake
 from unteach.edit.learn import learn
 from unteach.edit.plan import Plan
+from unteach.lm.dice import seeded
 from unteach.lm.fresh import Size, fresh
 from unteach.lm.load import load
 from unteach.lm.model import LM
@@ -123,8 +124,7 @@ def newborn(shape: str, texts: Iterable[str], *, seed: int = 0) -> LM:
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
         **SHAPES[shape],
     )  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, torch.device("cpu")):
         return LM(AutoModelForCausalLM.from_config(config), tokenizer)
 
 
@@ -137,6 +137,6 @@ def taught(shape: str, found: Register, folder: Path, school: Plan = SCHOOL) -> 
     return load(folder)
 
 
-def seeded(seed: int) -> tuple[Town, Plan]:
+def told_by(seed: int) -> tuple[Town, Plan]:
     """A town and how it is taught."""
     return Town(seed=seed), replace(SCHOOL, seed=seed)

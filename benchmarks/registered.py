@@ -12,7 +12,7 @@ from benchmarks.corrections import Mean
 from benchmarks.figures import circumstances
 from benchmarks.page import placed
 from benchmarks.parts import kept
-from benchmarks.register import SHAPES, corrections, held_out, lessons, register, seeded, taught
+from benchmarks.register import SHAPES, corrections, held_out, lessons, register, taught, told_by
 from unteach.audit.evidence import Evidence
 from unteach.audit.facts import fact_roles, fact_sets
 from unteach.audit.statistics import bootstrap_mean
@@ -42,9 +42,7 @@ by `rome` each alone on the model as it was, by `rome` one after another, by `me
 of the lines taught; a fact is put behind nothing, since these models have never read anything before a line. `rome`
 writes into the last layer but one with `clamp=16`, `memit` into the two in the middle; all else is the default. Layers
 and clamp were chosen on twenty other people. The usual clamp of 4 counts in lengths of what the layer's MLP puts out, which
-on the GPT-2 shape is too short there: for the twenty reliability is 0.80 and generalisation 0.55 (1.00 and 0.99 with 16).
-Behind contexts that the model writes itself, which it was never taught to read, generalisation is 0.61 and agreement on the
-same person 0.55.
+on the GPT-2 shape is too short there.
 
 *Reliability* is asked in the form corrected, *written* says whether the free answer begins so, *generalisation* is over
 the three other forms taught and the one held out, *others* is agreement with the model before on the trades of five people
@@ -54,8 +52,7 @@ that shape (one fact by ROME, ten by MEMIT; of a NeoX it has none, so the greate
 """
 ELSEWHERE = """\
 The same in four other towns, with names, words, weights and corrections of their own, on which nothing was chosen: means of
-ten people each, the least and the greatest of the four. A correction generalises as far as the model does: the model that
-knows the fewest facts in the forms held out is the one that takes up the fewest rephrasings.
+ten people each, the least and the greatest of the four.
 """
 TRIED_ON = 20  # the first people, on whom layers and clamp were chosen
 TOWN, OTHER_TOWNS = 0, (1, 2, 3, 4)  # by their seeds
@@ -103,7 +100,7 @@ def run(shapes: Sequence[str], place: Path, page: Path, results: Path) -> None:
 
 
 def _told(shape: str, place: Path, seed: int) -> dict[str, Any]:
-    town, school = seeded(seed)
+    town, school = told_by(seed)
     found = register(town)
     lm = taught(shape, found, place / f"{shape}-{seed}", school)
     facts, keep = corrections(found, first=TRIED_ON, seed=seed), lessons(found)
@@ -194,6 +191,12 @@ def _ranges(towns: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         for way in WAYS:
             cells = [_range([one["ways"][way][name]["value"] for one in of]) for name in COLUMNS]
             yield f"| {shape} | {known} | {way} | {' | '.join(cells)} |"
+    told = [(shape, of["known"]["held_out"], of["ways"]) for town in towns for shape, of in town.items()]
+    shape, least, ways = min(told, key=lambda one: one[1])
+    taken = ways["rome, each alone"]["generalisation"]["value"]
+    yield ""
+    yield (f"The model that knows the fewest facts in the forms held out, {least:.3f}, is of the {shape} shape; it takes up "
+           f"{taken:.2f} of the rephrasings of what `rome` corrects.")  # fmt: skip
 
 
 def _range(values: Sequence[float], places: int = 2) -> str:

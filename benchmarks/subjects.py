@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from unteach.edit.plan import Plan, Step
 from unteach.lm.batch import Row
+from unteach.lm.dice import seeded
 from unteach.lm.encoder import Template
 from unteach.lm.fresh import Size, fresh
 from unteach.lm.model import LM
@@ -67,8 +68,7 @@ def model(shape: Shape, records: Sequence[Record], *, device: str = "cpu", seed:
         max_position_embeddings=tiny.positions, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, torch.device("cpu")):
         made = LlamaForCausalLM(config)
     return LM(made.to(device), tokenizer, template=TEMPLATE)
 

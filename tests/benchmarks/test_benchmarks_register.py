@@ -78,6 +78,7 @@ def test_the_page_shows_one_town_and_the_range_of_the_others(tmp_path: Path) -> 
     ]
     ranges = [line for line in lines if line.startswith("| llama | 0.960 – 0.990 |")]
     assert ranges == [f"| llama | 0.960 – 0.990 | {way} |{' 0.60 – 0.90 |' * len(COLUMNS)}" for way in WAYS]
+    assert any("forms held out, 0.960, is of the llama shape; it takes up 0.60 of" in line for line in lines)
     assert list(json.loads((tmp_path / "results" / "register.json").read_text())["towns"]) == list("01234")
 
 

@@ -13,7 +13,7 @@ from unteach.edit.edit import Edit
 from unteach.edit.learn import learn
 from unteach.edit.patches import Put
 from unteach.edit.plan import Plan
-from unteach.edit.release import finalise, read_edit, read_run, release, undo
+from unteach.edit.release import Form, finalise, read_edit, read_run, release, undo
 from unteach.lm.load import load
 from unteach.lm.model import LM
 from unteach.schema import InputError
@@ -69,13 +69,13 @@ def test_undo_gives_the_original_back_bit_for_bit(lm: LM, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("form", ["baked", "edit"])
-def test_an_edit_that_is_not_finite_is_not_released(lm: LM, tmp_path: Path, form: str) -> None:
+def test_an_edit_that_is_not_finite_is_not_released(lm: LM, tmp_path: Path, form: Form) -> None:
     first, _, _ = changes.places(lm)
     edit = changes.on_weights(lm)
     spoilt = torch.zeros_like(lm.parameters()[first])
     spoilt[0, 0] = float("inf")
     with pytest.raises(InputError, match=r"the edit is not finite in '.*'; nothing was released"):
-        release(replace(edit, weights={**edit.weights, first: (Put(spoilt),)}), lm, tmp_path, form=form)  # type: ignore[arg-type]
+        release(replace(edit, weights={**edit.weights, first: (Put(spoilt),)}), lm, tmp_path, form=form)
     assert files(tmp_path) == {}
 
 

@@ -101,8 +101,8 @@ class SoftPrompt:
                     look(step)
 
 
-def _behind(row: Row, tokens: int, placeholder: int) -> Row:
-    return Row((placeholder,) * tokens + row.ids, row.start + tokens, row.cut)
+def _behind(row: Row, tokens: int, filler: int) -> Row:
+    return Row((filler,) * tokens + row.ids, row.start + tokens, row.cut)
 
 
 @torch.no_grad()
